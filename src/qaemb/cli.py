@@ -1,0 +1,199 @@
+"""The command line: a thin command for every stage, and a few that look things up. Errors become one plain message."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qaemb.errors import QaembError
+from qaemb.settings import Settings, load_settings
+from qaemb.workspace import Workspace
+
+app = typer.Typer(
+    name="qaemb",
+    help="Readable text features: an LLM's answers to yes/no questions. Run it from the project's root.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+answers_app = typer.Typer(help="Answer a job's questions (stage `answers`); `plan` says beforehand what it takes.")
+questions_app = typer.Typer(help="Check the question bank and its sets (stage `questions`); `adopt` a selected set.")
+app.add_typer(answers_app, name="answers")
+app.add_typer(questions_app, name="questions")
+
+
+def _load() -> tuple[Settings, Workspace]:
+    return load_settings(), Workspace()
+
+
+@app.command()
+def miniature() -> None:
+    """Generate the default data set in the layout of ds003020 (stage `miniature`)."""
+    from qaemb.stages.miniature import miniature as stage
+
+    stage(*_load())
+
+
+@app.command()
+def dataset() -> None:
+    """Read stories and responses into tables (stage `dataset`)."""
+    from qaemb.stages.dataset import dataset as stage
+
+    stage(*_load())
+
+
+@app.command()
+def segments(segmentation: Annotated[str, typer.Option(help="a name in params.yaml: segments")]) -> None:
+    """Cut the stories into segments (stage `segments`)."""
+    from qaemb.stages.segments import segments as stage
+
+    stage(*_load(), segmentation)
+
+
+@questions_app.callback(invoke_without_command=True)
+def questions(context: typer.Context) -> None:
+    """Check the question bank and its sets (stage `questions`)."""
+    if context.invoked_subcommand is None:
+        from qaemb.stages.questions import questions as stage
+
+        stage(*_load())
+
+
+@questions_app.command("adopt")
+def questions_adopt(
+    selected: Annotated[Path, typer.Argument(help="a set that `select` wrote, for example data/selected/qa_student.yaml")],
+    replace: Annotated[bool, typer.Option(help="overwrite a different set of the same name")] = False,
+) -> None:
+    """Copy a selected set into the bank's sets, where git versions it and every stage can name it."""
+    from qaemb.questions import adopt
+
+    settings, _ = _load()
+    print(f"adopted as {adopt(selected, settings.questions.bank / 'sets', replace=replace)}; commit it to keep it")
+
+
+@app.command()
+def model(model: Annotated[str, typer.Option(help="a name in params.yaml: model")]) -> None:
+    """Turn a model's weights into a local folder with a digest (stage `model`)."""
+    from qaemb.stages.model import model as stage
+
+    stage(*_load(), model)
+
+
+@answers_app.callback(invoke_without_command=True)
+def answers(
+    context: typer.Context, job: Annotated[str | None, typer.Option(help="a name in params.yaml: answers.jobs")] = None
+) -> None:
+    """Answer what the store lacks, then write the job's matrix (stage `answers`)."""
+    if context.invoked_subcommand is None:
+        from qaemb.stages.answers import answers as stage
+
+        if job is None:
+            raise typer.BadParameter("name a job of params.yaml: answers.jobs", param_hint="--job")
+        stage(*_load(), job)
+
+
+@answers_app.command("plan")
+def answers_plan(job: Annotated[str, typer.Option(help="a name in params.yaml: answers.jobs")]) -> None:
+    """Say how many cells a job wants, how many the store has, and what the rest takes. Answers nothing."""
+    from qaemb.stages.answers import plan_job
+
+    plan_job(*_load(), job)
+
+
+@app.command()
+def validate(job: Annotated[str, typer.Option(help="a name in params.yaml: answers.jobs")]) -> None:
+    """Check an answer matrix with Great Expectations and grade it against gold (stage `validate`)."""
+    from qaemb.stages.validate import validate as stage
+
+    stage(*_load(), job)
+
+
+@app.command()
+def features(
+    texts: Annotated[list[str] | None, typer.Argument(help="texts to look up (or answer) in the feature store")] = None,
+    question_set: Annotated[str, typer.Option("--set", help="a published question set")] = "core",
+    space: Annotated[str | None, typer.Option(help="run the stage `features` for this space of params.yaml")] = None,
+) -> None:
+    """Print the named features of texts from the feature store; with --space, the stage `features`."""
+    if (space is None) == (not texts):
+        raise typer.BadParameter('give texts (`qaemb features "some text" --set core`) or a space (`--space NAME`)')
+    if space is not None:
+        from qaemb.stages.features import features as stage
+
+        stage(*_load(), space)
+    else:
+        from qaemb.stages.publish import show_features
+
+        show_features(*_load(), list(texts or []), question_set)
+
+
+@app.command()
+def designs() -> None:
+    """Record which feature spaces each encoding model joins, by digest (stage `designs`)."""
+    from qaemb.stages.designs import designs as stage
+
+    stage(*_load())
+
+
+@app.command()
+def encode(name: Annotated[str, typer.Option(help="a name in params.yaml: encode.spaces")]) -> None:
+    """Fit an encoding model for every subject and score it on the test stories (stage `encode`)."""
+    from qaemb.stages.encode import encode as stage
+
+    stage(*_load(), name)
+
+
+@app.command()
+def select(space: Annotated[str, typer.Option(help="a name in params.yaml: select.spaces")]) -> None:
+    """Choose questions by a multi-task elastic net path (stage `select`)."""
+    from qaemb.stages.select import select as stage
+
+    stage(*_load(), space)
+
+
+@app.command()
+def publish() -> None:
+    """Put answers into the Feast feature store (stage `publish`)."""
+    from qaemb.stages.publish import publish as stage
+
+    stage(*_load())
+
+
+@app.command()
+def report() -> None:
+    """Write reports/index.html (stage `report`)."""
+    from qaemb.stages.report import report as stage
+
+    stage(*_load())
+
+
+@app.command()
+def summary() -> None:
+    """Print the scores of the last run and where to look further."""
+    from qaemb.stages.summary import summary as command
+
+    command(*_load())
+
+
+@app.command()
+def use(profile: Annotated[str, typer.Argument(help="a file in data/profiles, without .yaml")]) -> None:
+    """Switch the data set: write a profile's sections into params.yaml and say what changed."""
+    from qaemb.profiles import use_profile
+
+    for line in use_profile(Path("params.yaml"), Path("data/profiles"), profile):
+        print(line)
+
+
+def main() -> None:
+    """Run the command line; an expected failure prints its message and exits with 1."""
+    try:
+        app()
+    except QaembError as error:
+        print(f"qaemb: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("qaemb: interrupted; what was finished is kept, run the same command to go on", file=sys.stderr)
+        sys.exit(130)
