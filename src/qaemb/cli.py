@@ -64,7 +64,9 @@ def questions(context: typer.Context) -> None:
 
 @questions_app.command("adopt")
 def questions_adopt(
-    selected: Annotated[Path, typer.Argument(help="a set that `select` wrote, for example data/selected/qa_student.yaml")],
+    selected: Annotated[
+        Path, typer.Argument(help="a set that `select` wrote, for example data/selected/qa_student.yaml")
+    ],
     replace: Annotated[bool, typer.Option(help="overwrite a different set of the same name")] = False,
 ) -> None:
     """Copy a selected set into the bank's sets, where git versions it and every stage can name it."""
@@ -88,10 +90,10 @@ def answers(
 ) -> None:
     """Answer what the store lacks, then write the job's matrix (stage `answers`)."""
     if context.invoked_subcommand is None:
-        from qaemb.stages.answers import answers as stage
-
         if job is None:
             raise typer.BadParameter("name a job of params.yaml: answers.jobs", param_hint="--job")
+        from qaemb.stages.answers import answers as stage
+
         stage(*_load(), job)
 
 

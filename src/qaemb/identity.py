@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from qaemb.errors import BadInput
+
 _ID_LENGTH = 20  # hex digits, 80 bits: a collision among 10^8 texts has a chance of about 4e-9
 
 
@@ -25,9 +27,12 @@ def json_id(value: Any) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes as 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the SHA-256 of a file's bytes as 64 hex digits; BadInput when there is no such file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise BadInput(f"{path} does not exist; run `dvc repro` to make it") from error
 
 
 def folder_sha256(folder: Path) -> str:

@@ -35,7 +35,9 @@ def use_profile(params: Path, folder: Path, name: str) -> list[str]:
     variable = profile.pop("path_from", None)
     unknown = [key for key in profile if key not in SECTIONS]
     if unknown:
-        raise BadInput(f"{folder / name}.yaml: section `{unknown[0]}` can't be in a profile ({', '.join(SECTIONS)} can)")
+        raise BadInput(
+            f"{folder / name}.yaml: section `{unknown[0]}` can't be in a profile ({', '.join(SECTIONS)} can)"
+        )
     if variable and os.environ.get(variable):
         profile["dataset"]["path"] = os.environ[variable]
     values = _read(yaml, params)

@@ -14,60 +14,77 @@ class Workspace:
 
     @property
     def work(self) -> Path:
+        """Everything that stages generate."""
         return self.root / "data" / "work"
 
     @property
     def miniature(self) -> Path:
+        """The generated default data set, in the layout of ds003020."""
         return self.work / "miniature"
 
     @property
     def dataset(self) -> Path:
+        """Tables and responses of the data set in use."""
         return self.work / "dataset"
 
     @property
     def questions(self) -> Path:
+        """The checked question bank and its sets, as tables."""
         return self.work / "questions"
 
     @property
     def designs(self) -> Path:
+        """Per encoding model: its spaces and their digests."""
         return self.work / "designs"
 
     @property
     def selected(self) -> Path:
+        """Question sets chosen by `select`."""
         return self.root / "data" / "selected"
 
     @property
     def feature_repo(self) -> Path:
+        """Feast's feature repository."""
         return self.root / "feature_repo"
 
     @property
     def reports(self) -> Path:
+        """The report, its figures and the metrics of all stages."""
         return self.root / "reports"
 
     @property
     def mlruns(self) -> Path:
+        """MLflow's database and artifacts."""
         return self.root / "mlruns"
 
     def segments(self, segmentation: str) -> Path:
+        """Segments and occurrences of one segmentation."""
         return self.work / "segments" / segmentation
 
     def model(self, name: str) -> Path:
+        """A model's weights, tokenizer and digest."""
         return self.work / "models" / name
 
     def answers(self, job: str) -> Path:
+        """The answer matrix of one job."""
         return self.work / "answers" / job
 
     def validation(self, job: str) -> Path:
+        """What validation found out about one job."""
         return self.work / "validation" / job
 
     def features(self, space: str) -> Path:
+        """One feature space."""
         return self.work / "features" / space
 
     def encoding(self, name: str) -> Path:
+        """Scores and weights of one encoding model."""
         return self.work / "encoding" / name
 
     def selection(self, space: str) -> Path:
+        """The selection path on one space."""
         return self.work / "selection" / space
 
     def metrics(self, stage: str, item: str) -> Path:
+        """The numbers of one stage and item that `dvc metrics show` prints."""
         return self.reports / "metrics" / stage / f"{item}.json"

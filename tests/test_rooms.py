@@ -1,0 +1,70 @@
+"""The rooms of docs/architecture.md: nobody imports upwards, and heavy tools load only in their own room, when used."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "qaemb"
+BASE = {"errors", "identity", "files", "settings", "workspace"}
+LOWER: dict[str, set[str]] = {
+    "datasets": {"stimuli"},
+    "stimuli": set(),
+    "questions": set(),
+    "answers": {"questions", "stimuli"},
+    "features": {"answers", "questions", "stimuli"},
+    "encoding": {"features"},
+    "selection": {"features", "encoding"},
+    "tracking": set(),
+    "validation": {"answers", "questions"},
+    "serving": {"answers", "questions", "validation"},
+    "report": {"encoding", "selection", "features", "tracking"},
+}
+HEAVY = {
+    "torch": "answers",
+    "transformers": "answers",
+    "mlflow": "tracking",
+    "feast": "serving",
+    "great_expectations": "validation",
+}
+
+
+def imports(path: Path) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [node.module]
+            if node.module == "qaemb":
+                found += [f"qaemb.{alias.name}" for alias in node.names]
+    return found
+
+
+def test_every_room_has_a_place_in_the_order() -> None:
+    rooms = {p.name for p in SOURCE.iterdir() if p.is_dir() and p.name != "__pycache__"}
+    assert rooms - {"stages"} == set(LOWER)
+
+
+@pytest.mark.parametrize("room", sorted(LOWER))
+def test_no_room_imports_upwards(room: str) -> None:
+    allowed = BASE | LOWER[room] | {room}
+    for path in (SOURCE / room).rglob("*.py"):
+        for name in imports(path):
+            if name.startswith("qaemb."):
+                assert name.split(".")[1] in allowed, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("library", sorted(HEAVY))
+def test_heavy_libraries_stay_in_their_room(library: str) -> None:
+    for path in SOURCE.rglob("*.py"):
+        if library in {name.split(".")[0] for name in imports(path)}:
+            assert path.is_relative_to(SOURCE / HEAVY[library]), f"{path} imports {library}"
+
+
+def test_the_command_line_starts_without_heavy_libraries() -> None:
+    code = "import sys, qaemb.cli, qaemb.stages.designs; print(*sorted(set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {*HEAVY, "matplotlib", "nilearn", "sklearn"} & set(loaded)
