@@ -1,0 +1,101 @@
+"""Question sets: named, ordered lists of bank questions, one YAML file a set.
+
+set: core
+description: ...               # and, where a selection wrote it, `provenance`
+questions: [color, sound]      # or `all: true` for the whole bank
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qaemb.errors import BadInput
+from qaemb.questions.model import Question, QuestionSet, Rejection
+from qaemb.questions.yaml_files import check_keys, read_mapping, text_value, yaml_files
+
+
+@dataclass(frozen=True)
+class SetFile:
+    """A set as its file states it. `names` is None where the file says `all: true`."""
+
+    path: Path
+    name: str
+    description: str
+    names: tuple[str, ...] | None
+
+
+def read_set_file(path: Path) -> SetFile:
+    """Return one set file, of the bank or written by a selection.
+
+    BadInput names the file and the entry: a missing or unknown key, an empty list, a name that is no text, a question
+    listed twice. Whether the questions exist is seen by `resolve`.
+    """
+    values = read_mapping(path)
+    check_keys(values, ("set",), ("description", "provenance", "questions", "all"), str(path))
+    if ("questions" in values) == ("all" in values):
+        raise BadInput(f"{path}: give either `questions` (a list of names) or `all: true`")
+    if "all" in values and values["all"] is not True:
+        raise BadInput(f"{path}: `all` can only be true; for some of the questions list their names in `questions`")
+    return SetFile(
+        path=path,
+        name=text_value(values, "set", str(path)),
+        description=text_value(values, "description", str(path), ""),
+        names=None if "all" in values else _names(path, values["questions"]),
+    )
+
+
+def _names(path: Path, items: Any) -> tuple[str, ...]:
+    if not isinstance(items, list) or not items:
+        raise BadInput(f"{path}: the set is empty; `questions` must list at least one name")
+    seen: set[str] = set()
+    for number, item in enumerate(items, start=1):
+        if not isinstance(item, str):
+            raise BadInput(f"{path}: entry {number} of `questions` must be a name, not {item!r}")
+        if item in seen:
+            raise BadInput(f"{path}: the question `{item}` is listed twice (entry {number}); remove one")
+        seen.add(item)
+    return tuple(items)
+
+
+def read_set_files(folder: Path) -> list[SetFile]:
+    """Return the set files of a folder, sorted by file name; BadInput also when two files define the same set."""
+    files: dict[str, SetFile] = {}
+    for path in yaml_files(folder):
+        file = read_set_file(path)
+        if file.name in files:
+            raise BadInput(f"{path}: the set `{file.name}` stands in {files[file.name].path.name} too; rename one")
+        files[file.name] = file
+    return list(files.values())
+
+
+def resolve(file: SetFile, questions: list[Question], rejected: list[Rejection]) -> QuestionSet:
+    """Return the set with its questions, in the order of the file (bank order for `all: true`).
+
+    BadInput names the file, the question, and, where the checks refused that question, their reason.
+    """
+    if file.names is None:
+        if not questions:
+            raise BadInput(f"{file.path}: the set is empty; no question of the bank passes the checks")
+        return QuestionSet(file.name, tuple(questions), file.description)
+    by_name = {question.name: question for question in questions}
+    for name in file.names:
+        if name not in by_name:
+            raise BadInput(f"{file.path}: {_why_absent(name, rejected)}")
+    return QuestionSet(file.name, tuple(by_name[name] for name in file.names), file.description)
+
+
+def _why_absent(name: str, rejected: list[Rejection]) -> str:
+    for rejection in rejected:
+        if rejection.name == name:
+            return (
+                f"the question `{name}` was rejected: it {rejection.reason}. "
+                f"Correct it in {rejection.file} or take it out of the set"
+            )
+    return f"there is no question `{name}` in the bank; correct the name or add the question"
+
+
+def load_sets(folder: Path, questions: list[Question], rejected: list[Rejection]) -> list[QuestionSet]:
+    """Return every set of a folder with its questions, sorted by file name; errors as in `read_set_file`, `resolve`."""
+    return [resolve(file, questions, rejected) for file in read_set_files(folder)]
