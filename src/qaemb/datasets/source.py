@@ -1,0 +1,73 @@
+"""The protocol of a source: a folder on disk, read story by story, that the stage `dataset` turns into its tables."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The response rows of a story: row j is the TR whose middle is at `first_tr_s + j * tr_s` of the sound."""
+
+    n_trs: int
+    tr_s: float
+    first_tr_s: float
+
+
+@dataclass(frozen=True)
+class Responses:
+    """Responses of one subject to one story, not yet read: anything with a shape that gives arrays when sliced.
+
+    `data` is (n_trs, voxels), `repeats` (repeats, n_trs, voxels) or None. NaN marks a voxel without data.
+    """
+
+    data: Any
+    repeats: Any | None = None
+
+
+class Source(Protocol):
+    """What every adapter offers. Everything that is wrong with a file raises BadInput with the file's name."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the source; BadInput if the folder is missing or is not of this kind."""
+
+    def stories(self) -> list[str]:
+        """Return the names of all stories, sorted."""
+
+    def held_out(self) -> frozenset[str]:
+        """Return the stories that the source itself keeps for testing; they are never trained on unless listed."""
+
+    def subjects(self) -> list[str]:
+        """Return the names of all subjects, sorted."""
+
+    def has(self, subject: str, story: str) -> bool:
+        """Return whether there are responses of this subject to this story."""
+
+    def timing(self, story: str) -> Timing:
+        """Return where the response rows stand."""
+
+    def words(self, story: str) -> pd.DataFrame:
+        """Return the words in order: word, onset_s, offset_s (seconds of the sound); at least one."""
+
+    def responses(self, subject: str, story: str) -> AbstractContextManager[Responses]:
+        """Return a context that gives the responses; rows are checked against `timing`."""
+
+    def sentences(self, story: str) -> pd.DataFrame | None:
+        """Return the transcript's sentences (index, first_word, last_word, text), or None without a transcript."""
+
+    def gold_properties(self) -> pd.DataFrame | None:
+        """Return what sentences are annotated for (property, question), or None without gold answers."""
+
+    def gold(self, story: str) -> pd.DataFrame | None:
+        """Return the gold answers: index of the sentence and one bool column per property, or None."""
+
+    def published(self, story: str) -> dict[str, pd.DataFrame]:
+        """Return published features by name: one row per response row, one float32 column per feature."""
+
+    def voxels(self, subject: str) -> pd.DataFrame | None:
+        """Return where voxels lie (voxel, hemi, vertex, region), or None where that is not known."""

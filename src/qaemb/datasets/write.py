@@ -1,0 +1,164 @@
+"""Writing a source as the tables of the stage `dataset`, story by story."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from qaemb.datasets.source import Source
+from qaemb.datasets.split import Split
+from qaemb.errors import BadInput
+from qaemb.files import write_json, write_table
+
+_BLOCK_BYTES = 64 * 2**20
+"""Responses are copied in blocks of rows of about this size, so memory does not grow with the run or the voxels."""
+
+_SENTENCES = {"story": "str", "index": "int32", "first_word": "int32", "last_word": "int32", "text": "str"}
+
+
+@dataclass
+class _Texts:
+    """Rows of the tables that hold text, gathered over stories."""
+
+    words: list[pd.DataFrame] = field(default_factory=list)
+    stories: list[dict[str, Any]] = field(default_factory=list)
+    sentences: list[pd.DataFrame] = field(default_factory=list)
+    gold: list[pd.DataFrame] = field(default_factory=list)
+    published: dict[str, list[pd.DataFrame]] = field(default_factory=lambda: defaultdict(list))
+
+
+def write_dataset(source: Source, split: Split, folder: Path) -> dict[str, Any]:
+    """Write all tables and responses into an empty folder and return the summary (also written, summary.json).
+
+    BadInput names the file of the source that is wrong. The caller removes the folder when that happens.
+    """
+    texts = _gather_texts(source, split)
+    _write_texts(texts, source.gold_properties(), folder)
+    (folder / "responses").mkdir()
+    subjects = {}
+    with tqdm(total=len(split.subjects) * len(split.stories), desc="responses", unit="story", leave=False) as bar:
+        for subject in split.subjects:
+            subjects[subject] = _write_responses(source, split, subject, folder / "responses" / f"{subject}.h5", bar)
+    _write_voxels(source, split, folder)
+    summary = {
+        "stories": {"train": len(split.train), "test": len(split.test)},
+        "words": sum(len(table) for table in texts.words),
+        "sentences": sum(len(table) for table in texts.sentences),
+        "trs": sum(row["n_trs"] for row in texts.stories),
+        "test_stories": split.test,
+        "subjects": subjects,
+    }
+    write_json(folder / "summary.json", summary)
+    return summary
+
+
+def _gather_texts(source: Source, split: Split) -> _Texts:
+    texts = _Texts()
+    for story in tqdm(split.stories, desc="texts", unit="story", leave=False):
+        words = source.words(story)
+        timing = source.timing(story)
+        texts.words.append(_numbered(story, words[["word", "onset_s", "offset_s"]], "index"))
+        kind = "test" if story in split.test else "train"
+        texts.stories.append({"story": story, "split": kind, **vars(timing)})
+        sentences = source.sentences(story)
+        if sentences is not None:
+            _check_sentences(story, sentences, len(words))
+            texts.sentences.append(sentences.assign(story=story))
+        gold = source.gold(story)
+        if gold is not None:
+            texts.gold.append(_keyed(story, gold.astype({"index": np.int32})))
+        for name, table in source.published(story).items():
+            texts.published[name].append(_numbered(story, table, "tr"))
+    return texts
+
+
+def _keyed(story: str, table: pd.DataFrame) -> pd.DataFrame:
+    keys = pd.DataFrame({"story": [story] * len(table)})
+    return pd.concat([keys, table.reset_index(drop=True)], axis=1)
+
+
+def _numbered(story: str, table: pd.DataFrame, column: str) -> pd.DataFrame:
+    numbers = pd.DataFrame({column: np.arange(len(table), dtype=np.int32)})
+    return _keyed(story, pd.concat([numbers, table.reset_index(drop=True)], axis=1))
+
+
+def _check_sentences(story: str, sentences: pd.DataFrame, n_words: int) -> None:
+    first, last = sentences["first_word"].to_numpy(), sentences["last_word"].to_numpy()
+    follows = np.append(0, last[:-1] + 1)
+    wrong = np.flatnonzero((first != follows) | (last < first))
+    if len(wrong) or (len(last) and last[-1] != n_words - 1):
+        row = wrong[0] if len(wrong) else len(last) - 1
+        raise BadInput(
+            f"{story}: sentence {row} spans words {first[row]} to {last[row]}, but the sentences should cover the "
+            f"{n_words} words of the transcript without gaps; the sentences and the TextGrid do not belong together"
+        )
+
+
+def _write_texts(texts: _Texts, properties: pd.DataFrame | None, folder: Path) -> None:
+    write_table(folder / "words.parquet", pd.concat(texts.words, ignore_index=True))
+    stories = pd.DataFrame(texts.stories).astype({"n_trs": np.int32})
+    write_table(folder / "stories.parquet", stories)
+    sentences = pd.concat(texts.sentences) if texts.sentences else pd.DataFrame(columns=list(_SENTENCES))
+    write_table(folder / "sentences.parquet", sentences[list(_SENTENCES)].astype(_SENTENCES))
+    if properties is not None and texts.gold:
+        write_table(folder / "gold_properties.parquet", properties[["property", "question"]])
+        write_table(folder / "gold.parquet", pd.concat(texts.gold, ignore_index=True))
+    for name, tables in texts.published.items():
+        write_table(folder / "published" / f"{name}.parquet", pd.concat(tables, ignore_index=True))
+
+
+def _write_voxels(source: Source, split: Split, folder: Path) -> None:
+    known = {subject: source.voxels(subject) for subject in split.subjects}
+    tables = [table.assign(subject=subject) for subject, table in known.items() if table is not None]
+    if tables:
+        voxels = pd.concat(tables, ignore_index=True)[["subject", "voxel", "hemi", "vertex", "region"]]
+        write_table(folder / "voxels.parquet", voxels.astype({"voxel": np.int32, "vertex": np.int32}))
+
+
+def _write_responses(source: Source, split: Split, subject: str, path: Path, bar: tqdm) -> dict[str, Any]:
+    missing, repeats, has_nan, first = [], {}, None, ""
+    with h5py.File(path, "w") as file:
+        for story in split.stories:
+            bar.set_postfix_str(f"{subject} {story}", refresh=False)
+            bar.update()
+            if not source.has(subject, story):
+                missing.append(story)
+                continue
+            with source.responses(subject, story) as responses:
+                n_voxels = responses.data.shape[1]
+                if has_nan is None:
+                    has_nan, first = np.zeros(n_voxels, dtype=bool), story
+                if n_voxels != len(has_nan):
+                    raise BadInput(
+                        f"{subject}: {story} has {n_voxels} voxels, {first} has {len(has_nan)}; all must be of one mask"
+                    )
+                has_nan |= _copy(file, f"data/{story}", responses.data)
+                if responses.repeats is not None:
+                    repeats[story] = len(responses.repeats)
+                    _copy(file, f"repeats/{story}", responses.repeats)
+    n_stories = len(split.stories) - len(missing)
+    n_voxels, n_nan = (0, 0) if has_nan is None else (len(has_nan), int(has_nan.sum()))
+    return {"voxels": n_voxels, "stories": n_stories, "missing": missing, "nan_voxels": n_nan, "repeats": repeats}
+
+
+def _copy(file: h5py.File, name: str, values: Any) -> NDArray[np.bool_]:
+    """Copy an array of two or three axes as float32, in blocks of its rows, and return which voxels hold a NaN."""
+    target = file.create_dataset(name, shape=values.shape, dtype=np.float32)
+    has_nan = np.zeros(values.shape[-1], dtype=bool)
+    rows = max(1, _BLOCK_BYTES // (8 * values.shape[-1]))
+    runs = [()] if values.ndim == 2 else [(run,) for run in range(values.shape[0])]
+    for run in runs:
+        for start in range(0, values.shape[-2], rows):
+            place = (*run, slice(start, start + rows))
+            block = np.asarray(values[place], dtype=np.float32)
+            target[place] = block
+            has_nan |= np.isnan(block).any(axis=0)
+    return has_nan

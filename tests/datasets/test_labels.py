@@ -1,0 +1,13 @@
+import pytest
+
+from qaemb.datasets.labels import NOISE_LABELS, clean_word
+
+
+@pytest.mark.parametrize("label", [*NOISE_LABELS, *(f"{{{label.upper()}}}" for label in NOISE_LABELS), "", "  ", "{}"])
+def test_noise_and_silence_are_no_words(label):
+    assert clean_word(label) is None
+
+
+@pytest.mark.parametrize(("label", "word"), [("DON'T", "don't"), (" Spoke ", "spoke"), ("{YES}", "yes"), ("I", "i")])
+def test_words_are_lower_case(label, word):
+    assert clean_word(label) == word

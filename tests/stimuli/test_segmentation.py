@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from qaemb.settings import SegmentationSettings
+from qaemb.stimuli.segmentation import SEGMENTATIONS, StoryWords, cut_sentences, cut_trs, cut_words, word_rows
+
+
+def settings(kind, **values):
+    return SegmentationSettings(kind=kind, **values)
+
+
+def test_words_with_the_words_before(story_of):
+    pieces = cut_words(story_of("a b c d", [0, 1, 2, 3], [1, 2, 3, 3.5]), settings("words", before=2))
+    assert pieces.text == ["a", "a b", "a b c", "b c d"]
+    assert pieces.index == [0, 1, 2, 3]
+    assert pieces.time_s == [0.5, 1.5, 2.5, 3.25]
+
+
+def test_a_tr_holds_the_words_whose_middle_lies_in_it(story_of):
+    # Middles: 1.75, 2.0 (the edge belongs to the later row), 2.25; rows cover [0, 2), [2, 4), [4, 6).
+    story = story_of("a b c", [1.5, 1.8, 2.2], [2.0, 2.2, 2.3])
+    assert word_rows(story).tolist() == [0, 1, 1]
+    pieces = cut_trs(story, settings("tr"))
+    assert (pieces.text, pieces.index, pieces.time_s) == (["a", "b c"], [0, 1], [1.0, 3.0])
+
+
+def test_words_outside_of_the_responses_are_context_only(story_of):
+    # The first response stands at 11 s: words of 8..10 s are one TR before it. Two rows: up to 14 s.
+    story = story_of("early before in late", [5, 9, 10.5, 15], [5.5, 9.5, 11, 15.5], n_trs=2, first_tr_s=11.0)
+    assert cut_trs(story, settings("tr")).text == ["in"]
+    assert cut_trs(story, settings("tr", before=1)).text == ["before in", "in"]
+    assert cut_trs(story, settings("tr", before=3)).text == ["early before in", "before in"]
+
+
+def test_a_tr_without_words_has_no_occurrence(story_of):
+    pieces = cut_trs(story_of("a b", [0, 5], [1, 5.5]), settings("tr"))
+    assert (pieces.text, pieces.index) == (["a", "b"], [0, 2])
+    assert cut_trs(story_of("a b", [0, 5], [1, 5.5]), settings("tr", before=1)).text == ["a", "a", "b"]
+
+
+def test_sentences_of_the_transcript(story_of):
+    story = story_of("a b c", [0, 1, 4], [1, 2, 5], sentences=[(0, 1, "A, b."), (2, 2, "C?")])
+    pieces = cut_sentences(story, settings("sentence"))
+    assert (pieces.text, pieces.index, pieces.time_s) == (["A, b.", "C?"], [0, 1], [1.0, 4.5])
+
+
+def test_sentences_cut_at_pauses(story_of):
+    story = story_of("a b c d e", [0, 1, 2.5, 3.4, 4], [1, 2, 3, 4, 5])
+    pieces = cut_sentences(story, settings("sentence", pause_s=0.5))
+    assert pieces.text == ["a b", "c d e"]
+    assert pieces.time_s == [1.0, 3.75]
+    assert cut_sentences(story, settings("sentence", pause_s=0.4)).text == ["a b", "c", "d e"]
+    assert cut_sentences(story, settings("sentence", pause_s=9, max_words=2)).text == ["a b", "c d", "e"]
+
+
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_trs_against_a_slow_search(before):
+    rng = np.random.default_rng(before)
+    onset = np.cumsum(rng.uniform(0.2, 1.5, 80))
+    words = [f"w{i}" for i in range(80)]
+    story = StoryWords(words, onset, onset + 0.2, 30, 2.0, 11.0, [])
+    expected = {}
+    for row in range(30):
+        middle = 11.0 + 2.0 * row
+        window = [w for w, t in zip(words, onset + 0.1, strict=True) if middle - 1 - 2 * before <= t < middle + 1]
+        if window:
+            expected[row] = " ".join(window)
+    pieces = cut_trs(story, settings("tr", before=before))
+    assert dict(zip(pieces.index, pieces.text, strict=True)) == expected
+
+
+@pytest.mark.parametrize("kind", SEGMENTATIONS)
+def test_every_kind_of_the_settings_has_a_function(kind, story_of):
+    pieces = SEGMENTATIONS[kind](story_of("one", [0], [1]), settings(kind))
+    assert pieces.text == ["one"]
