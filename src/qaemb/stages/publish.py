@@ -1,0 +1,107 @@
+"""Stage `publish`: put a validated answer matrix into the feature store; and look features of texts up in it."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pandas as pd
+
+from qaemb.answers import Answerer, build_answerer
+from qaemb.errors import BadInput, BadMatrix, BadParameter
+from qaemb.files import read_json, read_table
+from qaemb.identity import file_sha256
+from qaemb.questions import Question, load_set
+from qaemb.serving import Manifest, ServedFeatures, build_empty, build_store
+from qaemb.settings import PublishSettings, Settings
+from qaemb.workspace import Workspace
+
+
+def publish(settings: Settings, workspace: Workspace) -> None:
+    """Replace feature_repo/data by a Feast store of the matrix and question sets named in params.yaml: publish.
+
+    Without that section the folder holds a manifest that says so. BadMatrix when the matrix is not the one that
+    `validate` approved.
+    """
+    if settings.publish is None:
+        build_empty(workspace.feature_repo)
+        print("publish: nothing is published, params.yaml has no section `publish`")
+        return
+    manifest = _manifest(settings, workspace, settings.publish)
+    margin = read_table(workspace.answers(manifest.job) / "margin.parquet")
+    if list(margin.columns[1:]) != manifest.names:
+        raise BadMatrix(f"the matrix of job `{manifest.job}` has not the questions of its set; run `dvc repro`")
+    size = f"{len(margin)} segments x {len(manifest.questions)} questions"
+    print(f"publish: building the feature store for {size}, some 10 s ...", file=sys.stderr)
+    margins = margin[manifest.names].to_numpy(np.float32)
+    build_store(workspace.feature_repo, manifest, list(margin["segment_id"]), margins)
+    print(f"publish: {manifest.job} is served: {size}, feature services {', '.join(manifest.sets)}")
+
+
+def features(settings: Settings, workspace: Workspace, texts: list[str], set_name: str) -> pd.DataFrame:
+    """Return the named margins of texts (rows) under a published set, answering those that are new.
+
+    The published answerer answers; BadInput when params.yaml means another one by its name now, because then what is
+    served is not what the settings say.
+    """
+    served = ServedFeatures(workspace.feature_repo)
+    served.manifest.members(set_name)
+    answerer = _published_answerer(settings, workspace, served.manifest.answerer)
+    new = served.unknown(texts)
+    if new:
+        print(f"features: `{served.manifest.answerer}` answers {len(new)} new texts ...", file=sys.stderr)
+    return served.features_for(texts, set_name, answerer)
+
+
+def show_features(settings: Settings, workspace: Workspace, texts: list[str], set_name: str) -> None:
+    """Print the named margins of each text, the surest yes first."""
+    table = features(settings, workspace, texts, set_name)
+    for text, row in zip(table.index, table.to_numpy(), strict=True):
+        margins = pd.Series(row, index=table.columns).sort_values(ascending=False, kind="stable")
+        width = max(len(name) for name in margins.index)
+        print(f"{text}\n  {'question':{width}}  margin")
+        for name, value in margins.items():
+            print(f"  {name:{width}}  {value:+.3f}")
+
+
+def _published_answerer(settings: Settings, workspace: Workspace, name: str) -> Answerer:
+    if name not in settings.answers.spec:
+        known = ", ".join(settings.answers.spec)
+        raise BadParameter(f"the published answerer `{name}` is not in params.yaml: answers.spec ({known})")
+    spec = settings.answers.spec[name]
+    return build_answerer(name, spec, workspace.model(spec.model))
+
+
+def _manifest(settings: Settings, workspace: Workspace, spec: PublishSettings) -> Manifest:
+    """Return what is to be published, after checking that it is what was approved."""
+    job = settings.answers.jobs[spec.job]
+    digest = _approved_digest(workspace, spec.job)
+    questions = load_set(workspace.questions, job.set)
+    return Manifest(
+        job=spec.job,
+        answerer=job.answerer,
+        answerer_key=_answerer_key(workspace, spec.job),
+        answers_sha256=digest,
+        questions=tuple(Question(question.name, question.text) for question in questions),
+        sets={name: tuple(member.name for member in load_set(workspace.questions, name)) for name in spec.sets},
+    )
+
+
+def _answerer_key(workspace: Workspace, job: str) -> str:
+    path = workspace.answers(job) / "spec.json"
+    key = read_json(path).get("key")
+    if not isinstance(key, str):
+        raise BadInput(f"{path} has no `key` of the answerer; run `qaemb answers --job {job}` again")
+    return key
+
+
+def _approved_digest(workspace: Workspace, job: str) -> str:
+    path = workspace.validation(job) / "validation.json"
+    verdict = read_json(path) if path.exists() else {}
+    digest = file_sha256(workspace.answers(job) / "margin.parquet")
+    if not verdict.get("success") or verdict.get("answers_sha256") != digest:
+        raise BadMatrix(
+            f"the matrix of job `{job}` is not approved: {path} is missing or names another digest; "
+            f"run `qaemb validate --job {job}` (or `dvc repro`)"
+        )
+    return digest

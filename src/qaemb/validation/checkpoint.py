@@ -1,0 +1,133 @@
+"""Rules run by Great Expectations: what came out, and Data Docs that show it."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from qaemb.validation.rules import Rule, Table
+
+_N_NAMED = 20  # failures named in the outcome; the Data Docs show them all
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one rule found: `observed` sums up the column; `failing` are row names and values where the rule fails."""
+
+    table: str
+    type: str
+    column: str | None
+    says: str
+    success: bool
+    observed: Any
+    failing: dict[str, Any]
+    n_failing: int
+
+
+def check(tables: list[Table], docs: Path) -> list[Outcome]:
+    """Return what every rule found, in order, and write Data Docs (a static site) into the folder `docs`."""
+    # Read when the package is imported; its answer would be a request to a server outside.
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations as gx
+
+    context: Any = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    context.delete_data_docs_site("local_site")
+    context.add_data_docs_site("answers", _site(docs))
+    source = context.data_sources.add_pandas("answers")
+    outcomes = []
+    for table in tables:
+        results = _run(gx, context, source, table)
+        outcomes += [_outcome(table, rule, result) for rule, result in zip(table.rules, results, strict=True)]
+    context.build_data_docs()
+    return outcomes
+
+
+def _site(folder: Path) -> dict[str, Any]:
+    backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder.resolve())}
+    index = {"class_name": "DefaultSiteIndexBuilder"}
+    return {"class_name": "SiteBuilder", "site_index_builder": index, "store_backend": backend}
+
+
+def _run(gx: Any, context: Any, source: Any, table: Table) -> list[dict[str, Any]]:
+    """Run one table's rules as a checkpoint; return Great Expectations' results in the order of the rules."""
+    batch = source.add_dataframe_asset(table.name).add_batch_definition_whole_dataframe("whole")
+    suite = context.suites.add(gx.ExpectationSuite(name=table.name))
+    for number, rule in enumerate(table.rules):
+        expectation = getattr(gx.expectations, rule.expectation)
+        suite.add_expectation(expectation(**rule.arguments, description=rule.says, meta={"rule": number}))
+    definition = context.validation_definitions.add(gx.ValidationDefinition(name=table.name, data=batch, suite=suite))
+    result_format: dict[str, Any] = {"result_format": "COMPLETE"}
+    if table.names:
+        result_format["unexpected_index_column_names"] = [table.names]
+    checkpoint = context.checkpoints.add(
+        gx.Checkpoint(name=table.name, validation_definitions=[definition], result_format=result_format)
+    )
+    (result,) = checkpoint.run(batch_parameters={"dataframe": table.frame}).run_results.values()
+    ordered = sorted(result.results, key=lambda item: item.expectation_config.meta["rule"])
+    return [item.to_json_dict() for item in ordered]
+
+
+def _outcome(table: Table, rule: Rule, result: dict[str, Any]) -> Outcome:
+    column = rule.arguments.get("column") or rule.arguments.get("column_A")
+    details = result.get("result") or {}
+    failing: dict[str, Any] = {}
+    n_failing = 0
+    if table.names and not result["success"]:
+        unexpected = details.get("unexpected_index_list") or []
+        n_failing = len(unexpected)
+        failing = {str(item[table.names]): _plain(item.get(column)) for item in unexpected[:_N_NAMED]}
+    return Outcome(
+        table=table.name,
+        type=result["expectation_config"]["type"],
+        column=column,
+        says=rule.says,
+        success=bool(result["success"]),
+        observed=_observed(table.frame, rule, details, result),
+        failing=failing,
+        n_failing=n_failing,
+    )
+
+
+def _observed(frame: pd.DataFrame, rule: Rule, details: dict[str, Any], result: dict[str, Any]) -> Any:
+    errors = [item for item in _exceptions(result.get("exception_info")) if item]
+    if errors:
+        return {"error": errors[0]}
+    if "column_list" in rule.arguments:
+        return _difference(rule.arguments["column_list"], [str(name) for name in frame.columns])
+    if "observed_value" in details:
+        return details["observed_value"]
+    column = frame[rule.arguments.get("column", frame.columns[0])]
+    if not pd.api.types.is_numeric_dtype(column):
+        return {"rows": len(column), "distinct": int(column.nunique())}
+    return {"lowest": _plain(column.min()), "highest": _plain(column.max())}
+
+
+def _exceptions(info: Any) -> list[str | None]:
+    if not isinstance(info, dict):
+        return []
+    if "raised_exception" in info:
+        return [info["exception_message"] if info["raised_exception"] else None]
+    return [message for item in info.values() for message in _exceptions(item)]
+
+
+def _difference(expected: list[str], found: list[str]) -> dict[str, Any]:
+    """Return which columns are missing, not known, or there twice, and whether the order is the expected one."""
+    return {
+        "n_columns": len(found),
+        "missing": [name for name in expected if name not in found],
+        "unknown": [name for name in found if name not in expected],
+        "in_order": [name for name in found if name in expected] == [name for name in expected if name in found],
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON can hold: numpy scalars as numbers, NaN as None."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return value.item() if hasattr(value, "item") else value

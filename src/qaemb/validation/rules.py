@@ -1,0 +1,117 @@
+"""What an answer matrix must satisfy, as plain data: tables to look at, and rules on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from qaemb.settings import ValidateSettings
+from qaemb.validation.summary import summarise
+
+_MASS_ROUNDING = 1e-5  # P(yes) + P(no) may exceed 1 by the rounding of a float32 softmax
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """An answer matrix, and what it should hold.
+
+    `margin`, `mass`: `segment_id` and a float32 column per question; `segment_ids`, `questions`: those of the job, in
+    order.
+    """
+
+    margin: pd.DataFrame
+    mass: pd.DataFrame
+    segment_ids: list[str]
+    questions: list[str]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A Great Expectations expectation by its class name, its arguments, and what it means in words."""
+
+    expectation: str
+    says: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table to check, its rules, and the column that names a row where a rule fails (none: rules on the whole)."""
+
+    name: str
+    frame: pd.DataFrame
+    rules: tuple[Rule, ...]
+    names: str | None = None
+
+
+def tables_to_check(matrix: Matrix, limits: ValidateSettings) -> list[Table]:
+    """Return the tables and rules for one matrix: its shape, its segments, and the summary of its questions."""
+    summary = summarise(matrix.margin, matrix.mass, limits.low_mass)
+    return [
+        Table("margin", matrix.margin, _shape_rules(matrix)),
+        Table("mass", matrix.mass, _shape_rules(matrix)),
+        Table("segments", _segments(matrix), _segment_rules(), names="segment_id"),
+        Table("questions", summary, _question_rules(limits), names="name"),
+    ]
+
+
+def _shape_rules(matrix: Matrix) -> tuple[Rule, ...]:
+    n = len(matrix.segment_ids)
+    columns = ["segment_id", *matrix.questions]
+    return (
+        Rule(
+            "ExpectTableColumnsToMatchOrderedList",
+            "the columns are segment_id and the set's questions, in the set's order",
+            {"column_list": columns},
+        ),
+        Rule("ExpectTableRowCountToEqual", f"there is a row for each of the {n} segments", {"value": n}),
+    )
+
+
+def _segments(matrix: Matrix) -> pd.DataFrame:
+    """Return the segments of margin, mass and the job side by side, with None where one is shorter."""
+    columns = {
+        "segment_id": matrix.margin["segment_id"].astype(object),
+        "segment_id_of_mass": matrix.mass["segment_id"].astype(object),
+        "expected": pd.Series(matrix.segment_ids, dtype=object),
+    }
+    table = pd.concat([column.reset_index(drop=True) for column in columns.values()], axis=1, keys=list(columns))
+    return table.where(table.notna(), None)
+
+
+def _segment_rules() -> tuple[Rule, ...]:
+    return (
+        Rule("ExpectColumnValuesToBeUnique", "no segment stands there twice", {"column": "segment_id"}),
+        Rule(
+            "ExpectColumnPairValuesToBeEqual",
+            "the rows are the segments of the segmentation, in its order",
+            {"column_A": "segment_id", "column_B": "expected", "ignore_row_if": "both_values_are_missing"},
+        ),
+        Rule(
+            "ExpectColumnPairValuesToBeEqual",
+            "margin and mass have the same rows",
+            {"column_A": "segment_id", "column_B": "segment_id_of_mass", "ignore_row_if": "both_values_are_missing"},
+        ),
+    )
+
+
+def _question_rules(limits: ValidateSettings) -> tuple[Rule, ...]:
+    def between(column: str, says: str, **bounds: Any) -> Rule:
+        return Rule("ExpectColumnValuesToBeBetween", says, {"column": column, **bounds})
+
+    limit = limits.margin_limit
+    return (
+        between("n_missing", "no margin is missing or infinite", min_value=0, max_value=0),
+        between("n_missing_mass", "no mass is missing or infinite", min_value=0, max_value=0),
+        Rule("ExpectColumnValuesToNotBeNull", "there are margins", {"column": "sd"}),
+        between("min", f"margins are at least {-limit:g} nats", min_value=-limit),
+        between("max", f"margins are at most {limit:g} nats", max_value=limit),
+        between(
+            "sd", f"margins vary: their sd is above {limits.min_sd:g} nats", min_value=limits.min_sd, strict_min=True
+        ),
+        between("min_mass", "mass is at least 0", min_value=0),
+        between("max_mass", "mass is at most 1", max_value=1 + _MASS_ROUNDING),
+        between("mean_mass", f"the mean mass is at least {limits.min_mean_mass:g}", min_value=limits.min_mean_mass),
+    )

@@ -1,0 +1,103 @@
+"""The stage `publish`: only what was approved is served; and the command that prints features."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from qaemb.errors import BadInput, BadMatrix, BadParameter
+from qaemb.serving import read_manifest
+from qaemb.stages.publish import features, publish, show_features
+
+
+@pytest.fixture
+def project(tmp_path, make_project):
+    return make_project(tmp_path)[0]
+
+
+def test_the_manifest_names_what_is_served(published):
+    manifest = json.loads((published.repo / "data" / "manifest.json").read_text())
+    assert list(manifest) == ["job", "answerer", "answerer_key", "answers_sha256", "questions", "sets"]
+    assert manifest["questions"][0] == {"name": "q00", "text": "Does the text mention thing 0?"}
+    files = {path.name for path in (published.repo / "data").iterdir()}
+    assert files == {"manifest.json", "registry.db", "online_store.db", "answers.parquet", "answers_wide.parquet"}
+
+
+def test_a_matrix_that_changed_after_its_approval_is_refused(project, make_settings):
+    path = project.answers("j") / "margin.parquet"
+    table = pd.read_parquet(path)
+    table.loc[0, "q00"] += 1
+    table.to_parquet(path, index=False)
+    with pytest.raises(BadMatrix, match=r"job `j` is not approved.*qaemb validate --job j"):
+        publish(make_settings(), project)
+    assert not (project.feature_repo / "data").exists()
+
+
+def test_a_matrix_without_a_verdict_is_refused(project, make_settings):
+    shutil.rmtree(project.validation("j"))
+    with pytest.raises(BadMatrix, match="is not approved"):
+        publish(make_settings(), project)
+
+
+def test_a_set_that_does_not_exist_is_refused(project, make_settings):
+    with pytest.raises(BadInput, match="no question set `gold`"):
+        publish(make_settings(sets=["gold"]), project)
+
+
+def test_missing_answers_are_named(project, make_settings):
+    (project.answers("j") / "margin.parquet").unlink()
+    with pytest.raises(BadInput, match=r"margin\.parquet does not exist"):
+        publish(make_settings(), project)
+
+
+def test_without_a_section_nothing_is_published(project, make_settings, capsys):
+    publish(make_settings(none=1), project)
+    assert "nothing is published" in capsys.readouterr().out
+    assert [path.name for path in (project.feature_repo / "data").iterdir()] == ["manifest.json"]
+    assert read_manifest(project.feature_repo) is None
+    with pytest.raises(BadInput, match="publishes nothing"):
+        features(make_settings(), project, ["A text."], "core")
+
+
+def test_a_spec_without_a_key_is_refused(project, make_settings):
+    (project.answers("j") / "spec.json").write_text("{}")
+    with pytest.raises(BadInput, match=r"spec\.json has no `key` of the answerer"):
+        publish(make_settings(), project)
+
+
+def test_features_are_printed_with_the_surest_yes_first(published, hash_engine, capsys):
+    show_features(published.settings, published.workspace, [published.texts[0]], "core")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == published.texts[0]
+    margins = dict(zip(published.names, published.margins[0], strict=True))
+    expected = sorted(["q07", "q02", "q05", "q11"], key=lambda name: -margins[name])
+    assert [line.split() for line in lines[2:]] == [[name, f"{margins[name]:+.3f}"] for name in expected]
+    assert hash_engine.asked == []
+
+
+def test_new_texts_are_answered_by_the_published_answerer(published, hash_engine, capsys):
+    table = features(published.settings, published.workspace, ["New to the command."], "core")
+    assert hash_engine.asked == ["New to the command."]
+    assert "`hash` answers 1 new texts" in capsys.readouterr().err
+    assert table.equals(features(published.settings, published.workspace, ["New to the command."], "core"))
+    assert hash_engine.asked == ["New to the command."]
+
+
+def test_settings_that_changed_the_answerer_are_refused(published, hash_engine):
+    hash_engine.key = "changed"
+    with pytest.raises(BadInput, match="key changed is not that of the published answers"):
+        features(published.settings, published.workspace, [published.texts[0]], "core")
+
+
+def test_a_published_answerer_that_params_yaml_lost_is_named(published):
+    spec = published.settings.answers.spec
+    answers = published.settings.answers.model_copy(update={"spec": {"other": spec["hash"]}})
+    settings = published.settings.model_copy(update={"answers": answers})
+    with pytest.raises(BadParameter, match=r"published answerer `hash` is not in params.yaml: answers.spec \(other\)"):
+        features(settings, published.workspace, ["A text that nobody published."], "core")
+
+
+def test_an_unknown_set_is_refused_before_anything_is_answered(published):
+    with pytest.raises(BadInput, match="`gold` is not published"):
+        features(published.settings, published.workspace, ["A text."], "gold")
