@@ -53,7 +53,7 @@ format: setup
 	$(BIN)/ruff format src tests examples
 
 ui: setup
-	$(BIN)/mlflow server --backend-store-uri sqlite:///$(CURDIR)/mlruns/mlflow.db --host 127.0.0.1 --port $(PORT_MLFLOW)
+	$(BIN)/qaemb ui --port $(PORT_MLFLOW)
 
 serve: setup
 	cd feature_repo && $(CURDIR)/$(BIN)/feast serve --host 127.0.0.1 --port $(PORT_FEAST)

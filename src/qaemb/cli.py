@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -178,6 +179,17 @@ def summary() -> None:
     from qaemb.stages.summary import summary as command
 
     command(*_load())
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(help="port on 127.0.0.1")] = 5000) -> None:
+    """Serve the MLflow UI to this machine (Ctrl-C ends it)."""
+    from qaemb.tracking import Tracker
+
+    command = Tracker(Workspace().mlruns).ui_command(port)
+    print(f"MLflow on http://127.0.0.1:{port} (it takes some seconds to start)", flush=True)
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.execv(command[0], command)
 
 
 @app.command()

@@ -1,0 +1,134 @@
+"""What the report shows, gathered: plain numbers and tables, no paths, nothing of how it will look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+SCORE_NUMBERS = ["mean_r", "r_low", "r_high", "mean_ceiling", "share_of_ceiling", "n_voxels", "n_nan", "n_reliable"]
+SCORE_COLUMNS = ["subject", "model", *SCORE_NUMBERS]
+PAIR_COLUMNS = ["subject", "model", "baseline", "difference", "low", "high"]
+CURVE_COLUMNS = ["space", "method", "n_questions", "r", "r_low", "r_high"]
+IMPORTANCE_COLUMNS = ["model", "subject", "name", "importance", "signed"]
+GRADE_COLUMNS = ["name", "property", "n", "n_yes", "auc", "balanced_accuracy"]
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """The data set: counts, test stories, and per subject `voxels`, `stories`, `missing`, `nan_voxels`, `repeats`."""
+
+    name: str
+    n_train: int
+    n_test: int
+    test_stories: tuple[str, ...]
+    words: int
+    sentences: int
+    trs: int
+    subjects: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class QuestionFacts:
+    """The bank: questions accepted and rejected, and the size of each set."""
+
+    n_accepted: int
+    n_rejected: int
+    sets: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts in bins between edges (one more than bins)."""
+
+    counts: np.ndarray
+    edges: np.ndarray
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """One answer matrix: what answered, how fast, how the answers look, what validation and gold say of them."""
+
+    job: str
+    answerer: str
+    engine: str
+    model: str
+    segmentation: str
+    question_set: str
+    n_segments: int
+    n_questions: int
+    margins: Histogram
+    masses: Histogram
+    summary: pd.DataFrame  # validation's, one row per question
+    key: str | None = None
+    model_digest: str | None = None
+    prompt: str | None = None
+    cells_per_s: float | None = None  # None: all cells came from the store
+    n_checks: int = 0
+    grades: pd.DataFrame | None = None  # GRADE_COLUMNS; None without gold
+    data_docs: str | None = None  # relative to the report
+
+    @property
+    def n_cells(self) -> int:
+        """Segments times questions."""
+        return self.n_segments * self.n_questions
+
+    @property
+    def mean_auc(self) -> float | None:
+        """Mean AUC over the graded questions, None where nothing was graded."""
+        if self.grades is None or not self.n_graded:
+            return None
+        return float(self.grades["auc"].mean())
+
+    @property
+    def n_graded(self) -> int:
+        """How many questions have an AUC: those with gold answers of both kinds."""
+        return 0 if self.grades is None else int(self.grades["auc"].count())
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Question selection on one space: the score by size (CURVE_COLUMNS) and the questions that were chosen."""
+
+    space: str
+    curve: pd.DataFrame
+    chosen: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CortexMap:
+    """One subject's score per voxel, and where its voxels stand (`voxel`, `hemi`, `vertex`)."""
+
+    subject: str
+    voxels: pd.DataFrame
+    r: np.ndarray
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that the report shows. Every part but the data set may be empty."""
+
+    dataset: DatasetFacts
+    questions: QuestionFacts | None = None
+    jobs: tuple[JobFacts, ...] = ()
+    scores: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=SCORE_COLUMNS))
+    pairs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PAIR_COLUMNS))
+    protocol: str = "strict"
+    kinds: Mapping[str, str] = field(default_factory=dict)  # encoding model of one space -> that space's kind
+    selections: tuple[Selection, ...] = ()
+    importance: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=IMPORTANCE_COLUMNS))
+    map_model: str = ""
+    maps: tuple[CortexMap, ...] = ()
+
+    def of_kind(self, kind: str) -> list[str]:
+        """Return the encoding models that are one space of this kind and have scores."""
+        scored = set(self.scores["model"])
+        return [model for model, of in self.kinds.items() if of == kind and model in scored]
+
+    def mean_r(self, model: str) -> float | None:
+        """Return a model's mean r over subjects, None where it has no score."""
+        values = self.scores.loc[self.scores["model"] == model, "mean_r"].dropna()
+        return float(values.mean()) if len(values) else None

@@ -1,0 +1,75 @@
+"""Reading one answers job: the matrix, its spec and speed, validation's verdict, grades against gold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from qaemb.errors import BadInput
+from qaemb.files import read_json, read_table
+from qaemb.report.collect import read_histogram
+from qaemb.report.data import GRADE_COLUMNS, JobFacts
+from qaemb.settings import AnswererSettings, AnswersJob
+
+
+@dataclass(frozen=True)
+class JobPlaces:
+    """Where the stages `answers` and `validate` put one job."""
+
+    answers: Path
+    metrics: Path
+    validation: Path
+    data_docs: Path
+    reports: Path
+
+
+def read_job(name: str, job: AnswersJob, answerer: AnswererSettings, places: JobPlaces) -> JobFacts | None:
+    """Return what is known of a job; None where it has not been answered and validated."""
+    if not (places.answers / "margin.parquet").exists() or not (places.validation / "validation.json").exists():
+        return None
+    spec, verdict = _json(places.answers / "spec.json"), read_json(places.validation / "validation.json")
+    return JobFacts(
+        job=name,
+        answerer=job.answerer,
+        engine=answerer.engine,
+        model=answerer.model,
+        segmentation=job.segmentation,
+        question_set=job.set,
+        n_segments=int(verdict["n_segments"]),
+        n_questions=int(verdict["n_questions"]),
+        margins=read_histogram(places.answers / "margin.parquet"),
+        masses=read_histogram(places.answers / "mass.parquet", (0.0, 1.0)),
+        summary=read_table(places.validation / "summary.parquet"),
+        key=spec.get("key"),
+        model_digest=spec.get("model_digest"),
+        prompt=answerer.prompt,
+        cells_per_s=_number(_json(places.metrics).get("cells_per_s")),
+        n_checks=len(verdict.get("expectations", [])),
+        grades=_grades(places.validation / "grades.csv"),
+        data_docs=_docs(places),
+    )
+
+
+def _grades(path: Path) -> pd.DataFrame | None:
+    if not path.exists():
+        return None
+    table = pd.read_csv(path)
+    if not set(GRADE_COLUMNS) <= set(table):
+        raise BadInput(f"{path} lacks some of the columns {GRADE_COLUMNS}; run `qaemb validate` again")
+    return table
+
+
+def _docs(places: JobPlaces) -> str | None:
+    page = places.data_docs / "index.html"
+    return page.relative_to(places.reports).as_posix() if page.exists() else None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.exists() else {}
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and value > 0 else None

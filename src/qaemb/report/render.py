@@ -1,0 +1,97 @@
+"""The page: findings and figures in, one HTML text out that needs no other file, no network and no JavaScript."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from qaemb.report.data import Findings
+from qaemb.report.draw import file_name
+from qaemb.report.meaning import grade_in_words, needs_real_model, sentences
+from qaemb.report.tables import score_table
+
+_NOTHING = "–"  # what a cell shows where there is no number
+
+
+def render(findings: Findings, figures: Mapping[str, bytes]) -> str:
+    """Return the page; `figures` maps file names (`draw.file_name`) to PNG bytes, which become part of the page."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("qaemb.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {"number": number, "percent": percent, "thousands": thousands}
+    environment.lstrip_blocks = True
+    page = environment.get_template("report.html")
+    return page.render(
+        f=findings,
+        said=sentences(findings),
+        needs_real_model=needs_real_model(findings),
+        grade_in_words=grade_in_words,
+        scores=_score_rows(findings),
+        baselines=list(findings.pairs["baseline"].unique()),
+        curve=_rows(pd.concat([s.curve for s in findings.selections])) if findings.selections else [],
+        importance=_importance(findings),
+        drawn=lambda *parts: file_name(*parts) in figures,
+        image=lambda *parts: _data_uri(figures, file_name(*parts)),
+    )
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """Return a number with fixed digits and a real minus sign, a dash where there is none.
+
+    >>> number(-0.0312), number(float("nan")), number(None)
+    ('−0.031', '–', '–')
+    """
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return _NOTHING
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def percent(value: Any) -> str:
+    """Return a share as whole percent, a dash where there is none."""
+    return _NOTHING if number(value) == _NOTHING else f"{value:.0%}".replace("-", "−")
+
+
+def thousands(value: Any) -> str:
+    """Return a count with narrow spaces between thousands, a dash where there is none.
+
+    >>> thousands(1234567)
+    '1\\u202f234\\u202f567'
+    """
+    return _NOTHING if number(value) == _NOTHING else f"{round(value):,}".replace(",", "\u202f")
+
+
+def _score_rows(findings: Findings) -> dict[str, list[dict[str, Any]]]:
+    """Return subject -> rows of its table, the best model first, each with `bar`, its length in percent."""
+    table = score_table(findings)
+    top = table["mean_r"].max()
+    return {
+        str(subject): [row | {"bar": _bar(row["mean_r"], top)} for row in _rows(part)]
+        for subject, part in table.sort_values("mean_r", ascending=False).groupby("subject", sort=True)
+    }
+
+
+def _bar(value: float, top: float) -> float:
+    """Return the length of a score's bar in percent of the longest; none for what is missing or below 0."""
+    return round(100 * value / top, 1) if math.isfinite(value) and value > 0 else 0.0
+
+
+def _importance(findings: Findings) -> dict[str, list[tuple[str, list[dict[str, Any]]]]]:
+    """Return model -> (subject, its questions)."""
+    by_model: dict[str, list[tuple[str, list[dict[str, Any]]]]] = {}
+    for (model, subject), table in findings.importance.groupby(["model", "subject"], sort=False):
+        by_model.setdefault(str(model), []).append((str(subject), _rows(table)))
+    return by_model
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def _data_uri(figures: Mapping[str, bytes], name: str) -> str:
+    return "data:image/png;base64," + base64.b64encode(figures[name]).decode("ascii")

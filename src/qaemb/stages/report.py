@@ -1,0 +1,99 @@
+"""Stage `report`: what all stages found, as one page, its figures, and two tidy tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from qaemb.encoding.bootstrap import Draws
+from qaemb.encoding.results import read_draws
+from qaemb.files import atomic_file, atomic_folder, write_text
+from qaemb.report import curve_table, draw, render, score_table
+from qaemb.report.collect import (
+    read_dataset,
+    read_importance,
+    read_maps,
+    read_questions,
+    read_scores,
+    read_selection,
+)
+from qaemb.report.data import Findings, JobFacts, Selection
+from qaemb.report.jobs import JobPlaces, read_job
+from qaemb.report.pairs import paired
+from qaemb.settings import Settings
+from qaemb.workspace import Workspace
+
+_READABLE = ("qa", "gold", "published")  # kinds of spaces whose features are questions
+_BASELINES = ("word_rate", "embedding")
+
+
+def report(settings: Settings, workspace: Workspace) -> None:
+    """Write reports/index.html, reports/figures/*.png, reports/scores.csv and reports/curve.csv.
+
+    Only the data set must be there; what else is missing (gold, repeats, voxels, a stage not run) is said on the page.
+    """
+    findings = gather(settings, workspace)
+    figures = draw(findings)
+    page = render(findings, figures)
+    with atomic_folder(workspace.reports / "figures") as folder:
+        for name, content in figures.items():
+            (folder / name).write_bytes(content)
+    for name, table in {"scores.csv": score_table(findings), "curve.csv": curve_table(findings)}.items():
+        with atomic_file(workspace.reports / name) as temporary:
+            table.to_csv(temporary, index=False)
+    write_text(workspace.reports / "index.html", page)
+    print(f"report: {workspace.reports / 'index.html'} with {len(figures)} figures, {len(page) / 2**20:.1f} MiB")
+
+
+def gather(settings: Settings, workspace: Workspace) -> Findings:
+    """Return everything that the report shows, read from what the stages wrote."""
+    models = settings.encode.spaces
+    kinds = {name: settings.features.spaces[parts[0]].kind for name, parts in models.items() if len(parts) == 1}
+    readable = {name: workspace.encoding(name) for name, kind in kinds.items() if kind in _READABLE}
+    baselines = [name for of in _BASELINES for name, kind in kinds.items() if kind == of]
+    map_model = settings.report.map_space
+    scores = read_scores({name: workspace.metrics("encode", name) for name in models})
+    return Findings(
+        dataset=read_dataset(settings.dataset.name, workspace.dataset),
+        questions=read_questions(workspace.questions),
+        jobs=_jobs(settings, workspace),
+        scores=scores,
+        pairs=paired(_draws(workspace, scores), baselines),
+        protocol=settings.encode.protocol,
+        kinds=dict(kinds),
+        selections=_selections(settings, workspace),
+        importance=read_importance(readable, settings.report.n_top_questions),
+        map_model=map_model,
+        maps=read_maps(workspace.dataset / "voxels.parquet", workspace.encoding(map_model) / "scores.parquet"),
+    )
+
+
+def _draws(workspace: Workspace, scores: pd.DataFrame) -> dict[str, dict[str, Draws]]:
+    """Return the bootstrap draws of every score, by model and subject."""
+    draws: dict[str, dict[str, Draws]] = {}
+    for subject, model in zip(scores["subject"], scores["model"], strict=True):
+        draws.setdefault(model, {})[subject] = read_draws(workspace.encoding(model), subject)
+    return draws
+
+
+def _jobs(settings: Settings, workspace: Workspace) -> tuple[JobFacts, ...]:
+    found = []
+    for name, job in settings.answers.jobs.items():
+        places = JobPlaces(
+            answers=workspace.answers(name),
+            metrics=workspace.metrics("answers", name),
+            validation=workspace.validation(name),
+            data_docs=workspace.reports / "data_docs" / name,
+            reports=workspace.reports,
+        )
+        found.append(read_job(name, job, settings.answers.spec[job.answerer], places))
+    return tuple(job for job in found if job is not None)
+
+
+def _selections(settings: Settings, workspace: Workspace) -> tuple[Selection, ...]:
+    def chosen(space: str) -> Path:
+        return workspace.selected / f"{space}.yaml"
+
+    found = [read_selection(space, workspace.selection(space), chosen(space)) for space in settings.select.spaces]
+    return tuple(selection for selection in found if selection is not None)
