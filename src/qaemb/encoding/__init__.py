@@ -1,0 +1,1 @@
+"""Encoding models: ridge regression from features to responses, scores, ceilings, intervals, interpretation."""

@@ -1,0 +1,129 @@
+"""Fitting and scoring one subject: voxels stream through in blocks, so memory does not grow with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from qaemb.encoding.bootstrap import block_counts, resampled_r
+from qaemb.encoding.ceiling import noise_ceiling, reliable
+from qaemb.encoding.design import delayed
+from qaemb.encoding.moments import (
+    Array,
+    FeatureMoments,
+    TargetMoments,
+    feature_moments,
+    target_moments,
+)
+from qaemb.encoding.protocols import PROTOCOLS, Partition
+from qaemb.encoding.recording import Recording
+from qaemb.encoding.ridge import RidgePlan, choose_alphas, held_out_r, plan_ridge, row_space, solve
+from qaemb.encoding.scores import correlation
+from qaemb.settings import EncodeSettings
+
+
+@dataclass(frozen=True)
+class BlockFit:
+    """One block of v voxels: scores (test stories, v), the model, and the resampled r summed over its voxels."""
+
+    voxels: slice
+    r: Array
+    ceiling: Array
+    reliable: NDArray[np.bool_]
+    alpha: Array
+    weights: NDArray[np.float32]
+    draws: Array
+
+
+def alphas_of(settings: EncodeSettings) -> Array:
+    """Return the penalties to choose from, in the unit of X'X (a sum over rows, not a mean)."""
+    return np.logspace(*settings.alphas_log10)
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """All of a fit that does not depend on the responses; subjects who heard the same train stories share it.
+
+    `basis` (columns, r) spans the rows of the train design matrix where it has more columns than rows, else None.
+    """
+
+    partition: Partition
+    basis: Array | None
+    ridge: RidgePlan
+
+
+def plan_fit(recording: Recording, settings: EncodeSettings) -> FitPlan:
+    """Return the plan of a recording under the protocol of the settings."""
+    partition = PROTOCOLS[settings.protocol](recording.train_rows(), settings)
+    basis = None
+    if recording.n_columns > sum(recording.train_rows().values()):
+        basis = row_space(np.vstack([design for _, design in recording.designs()]))
+    return FitPlan(partition, basis, plan_ridge(recording_moments(recording, partition, basis), partition.held))
+
+
+def recording_moments(recording: Recording, partition: Partition, basis: Array | None = None) -> FeatureMoments:
+    """Return the moments of a recording's train design matrix, in the basis if one is given."""
+    shown = tqdm(recording.designs(), desc="feature products", total=len(recording.train), unit="story", leave=False)
+    rows = ((_project(design, basis), partition.part_of[story]) for story, design in shown)
+    return feature_moments(rows, partition.n_parts, recording.n_columns if basis is None else basis.shape[1])
+
+
+def block_moments(
+    recording: Recording, partition: Partition, responses: dict[str, Array], basis: Array | None = None
+) -> TargetMoments:
+    """Return the moments of train responses (story -> (n_trs, v)), with the design matrix in the basis if given."""
+    rows = (
+        (_project(design, basis), responses[story], partition.part_of[story]) for story, design in recording.designs()
+    )
+    n_voxels = next(iter(responses.values())).shape[1]
+    n_columns = recording.n_columns if basis is None else basis.shape[1]
+    return target_moments(rows, (partition.n_parts, n_columns, n_voxels))
+
+
+def fit_block(recording: Recording, plan: FitPlan, settings: EncodeSettings, voxels: slice) -> BlockFit:
+    """Return model and scores of a block of voxels; NaN voxels have NaN everywhere."""
+    responses, valid = recording.read(voxels)
+    targets = block_moments(recording, plan.partition, responses, plan.basis)
+    alpha, _ = choose_alphas(held_out_r(plan.ridge, targets, alphas_of(settings)), alphas_of(settings))
+    weights = solve(plan.ridge, targets, alpha)
+    if plan.basis is not None:
+        weights = plan.basis @ weights
+    predicted = {story: delayed(values, recording.delays) @ weights for story, values in recording.test.items()}
+    r = np.stack([correlation(predicted[story], responses[story]) for story in recording.test])
+    scored = valid & np.isfinite(r).all(axis=0)
+    draws = _draws(predicted, responses, scored, settings)
+    ceilings, agree = _ceilings(recording, voxels)
+    blank = np.where(scored, 0.0, np.nan)
+    return BlockFit(
+        voxels, r + blank, ceilings + blank, agree & scored, alpha + blank, (weights + blank).astype(np.float32), draws
+    )
+
+
+def _project(design: Array, basis: Array | None) -> Array:
+    return design if basis is None else design @ basis
+
+
+def _draws(
+    predicted: dict[str, Array], responses: dict[str, Array], scored: NDArray[np.bool_], settings: EncodeSettings
+) -> Array:
+    """Return (n_bootstrap,): the sum over scored voxels of the mean over test stories of r in each draw."""
+    total = np.zeros(settings.n_bootstrap)
+    for number, (story, values) in enumerate(predicted.items()):
+        counts = block_counts(len(values), settings.block_trs, settings.n_bootstrap, (settings.seed, number))
+        total += resampled_r(values[:, scored], responses[story][:, scored], settings.block_trs, counts)
+    return total / len(predicted)
+
+
+def _ceilings(recording: Recording, voxels: slice) -> tuple[Array, NDArray[np.bool_]]:
+    """Return ceilings (test stories, v), NaN for stories without repeats, and which voxels are reliable in any."""
+    n = voxels.stop - voxels.start
+    ceilings, agree = np.full((len(recording.test), n), np.nan), np.zeros(n, dtype=bool)
+    for i, story in enumerate(recording.test):
+        repeats = recording.responses.read_repeats(story, voxels)
+        if repeats is not None:
+            ceilings[i] = noise_ceiling(repeats)
+            agree |= reliable(repeats)
+    return ceilings, agree

@@ -1,0 +1,157 @@
+"""How each kind of feature space is made. Each builder reads what it needs through `Inputs` and returns a `Space`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from qaemb.errors import BadInput
+from qaemb.features.counts import RATE_COLUMNS, bag_of_words, count_words, most_frequent, word_rate
+from qaemb.features.inputs import Inputs, read_approved, read_gold, read_occurrences, read_published
+from qaemb.features.placing import filter_to_rows, put_in_rows, words_of_spans
+from qaemb.features.space import Space
+from qaemb.files import read_table
+from qaemb.stimuli.segmentation import StoryWords, cut_sentences
+
+# A zero-width space: the tokenizers of BERT's family drop it, so only the markers around a text are left. The encoder
+# refuses blank texts, rightly: elsewhere they are a mistake.
+_NOTHING = "\u200b"
+
+
+def build_qa(inputs: Inputs) -> Space:
+    """Return the answers of a job, placed on TRs; columns carry the questions' names.
+
+    BadMatrix if the matrix was not approved by validation.
+    """
+    assert inputs.answers is not None
+    assert inputs.validation is not None
+    table = read_approved(inputs.answers, inputs.validation)
+    names = [str(name) for name in table.columns if name != "segment_id"]
+    values = _VALUES[inputs.space.value](table[names].to_numpy(np.float32))
+    return _place(inputs, names, pd.Index(table["segment_id"]), values, np.zeros(len(names), np.float32))
+
+
+def build_embedding(inputs: Inputs) -> Space:
+    """Return the encoder's embedding of each segment, placed on TRs; columns are e000, e001, ...
+
+    For segmentation `tr` a row without words holds the embedding of nothing: silence then has a place of its own in the
+    space. Mean r on lebel_pcs (uts03/uts01) is .190/.108 with it, .189/.105 with the story's mean, .189/.104 with
+    zeros; the reference is .189/.107.
+    """
+    from qaemb.answers.encoder import Encoder
+
+    assert inputs.segments is not None
+    assert inputs.model is not None
+    table = read_table(inputs.segments / "segments.parquet")
+    vectors = np.asarray(Encoder(inputs.model).embed([*table["text"], _NOTHING], progress=True), dtype=np.float32)
+    names = [f"e{i:03d}" for i in range(vectors.shape[1])]
+    return _place(inputs, names, pd.Index(table["segment_id"]), vectors[:-1], vectors[-1])
+
+
+def build_gold(inputs: Inputs) -> Space:
+    """Return gold answers (1 yes, 0 no): each word carries those of its sentence, then Lanczos."""
+    names, gold = read_gold(inputs.dataset)
+    values = {}
+    for name, story in inputs.stories():
+        spans = [(first, last) for first, last, _ in story.sentences]
+        if name not in gold or len(gold[name]) != len(spans):
+            found = len(gold.get(name, []))
+            raise BadInput(f"story {name} has {len(spans)} sentences but gold answers for {found}; run `dataset` again")
+        values[name] = _filter_spans(story, spans, gold[name], inputs.lobes)
+    return Space(names, values)
+
+
+def build_published(inputs: Inputs) -> Space:
+    """Return the columns that the data set publishes per TR, as they are."""
+    assert inputs.space.published is not None
+    names, published = read_published(inputs.dataset, inputs.space.published)
+    values = {}
+    for name, story in inputs.stories():
+        if name not in published or len(published[name]) != story.n_trs:
+            raise BadInput(
+                f"story {name} has {story.n_trs} rows, but `{inputs.space.published}` {len(published.get(name, []))}; "
+                "run the stage `dataset` again"
+            )
+        values[name] = published[name]
+    return Space(names, values)
+
+
+def build_bag_of_words(inputs: Inputs) -> Space:
+    """Return log(1 + count) per TR of the most frequent words of the train stories; columns are `word_WORD`."""
+    vocabulary = most_frequent(count_words(inputs.train_stories()), inputs.space.n_words)
+    values = {name: bag_of_words(story, vocabulary) for name, story in inputs.stories()}
+    return Space([f"word_{word}" for word in vocabulary], values)
+
+
+def build_word_rate(inputs: Inputs) -> Space:
+    """Return words, letters and mean log word frequency per TR, or those of them that the settings list."""
+    columns = inputs.space.columns or list(RATE_COLUMNS)
+    counts = count_words(inputs.train_stories())
+    return Space(columns, {name: word_rate(story, counts, columns) for name, story in inputs.stories()})
+
+
+def _place(
+    inputs: Inputs, names: list[str], ids: pd.Index, values: NDArray[np.float32], empty: NDArray[np.float32]
+) -> Space:
+    """Return values per segment (n_segments, features) as rows; `empty` fills rows without words (segmentation tr)."""
+    assert inputs.segments is not None
+    assert inputs.segmentation is not None
+    occurrences = read_occurrences(inputs.segments, ids)
+    placed = {}
+    for name, story in inputs.stories():
+        if name not in occurrences:
+            raise BadInput(f"{inputs.segments} has no segments of story {name}; run the stage `segments` again")
+        own = occurrences[name]
+        rows = values[own["row"].to_numpy()]
+        if inputs.segmentation.kind == "tr":
+            placed[name] = put_in_rows(story, own["index"].to_numpy(), rows, empty)
+        elif inputs.segmentation.kind == "sentence":
+            placed[name] = _filter_spans(story, _sentence_spans(inputs, name, story, len(own)), rows, inputs.lobes)
+        else:
+            placed[name] = filter_to_rows(story, own["time_s"].to_numpy(np.float64), rows, inputs.lobes)
+    return Space(names, placed)
+
+
+def _filter_spans(
+    story: StoryWords, spans: list[tuple[int, int]], values: NDArray[np.float32], lobes: int
+) -> NDArray[np.float32]:
+    """Return rows (n_trs, features) of values per sentence, each carried by the sentence's words."""
+    numbers, owners = words_of_spans(spans)
+    return filter_to_rows(story, story.middle_s[numbers], values[owners], lobes)
+
+
+def _sentence_spans(inputs: Inputs, name: str, story: StoryWords, expected: int) -> list[tuple[int, int]]:
+    """Return first and last word of each sentence, cut again as the stage `segments` cut them."""
+    assert inputs.segmentation is not None
+    spans = [(first, last) for first, last, _ in story.sentences]
+    if not spans:
+        # Without a transcript, sentences are runs of words between pauses: their lengths say where they begin.
+        lengths = [len(text.split()) for text in cut_sentences(story, inputs.segmentation).text]
+        ends = np.cumsum(lengths)
+        spans = [(int(end - length), int(end - 1)) for end, length in zip(ends, lengths, strict=True)]
+    if len(spans) != expected or spans[-1][1] != len(story.words) - 1:
+        raise BadInput(f"{inputs.segments}: the sentences of {name} do not match its words; run `segments` again")
+    return spans
+
+
+def _sigmoid(margin: NDArray[np.float32]) -> NDArray[np.float32]:
+    return (0.5 * (1.0 + np.tanh(0.5 * margin))).astype(np.float32)
+
+
+_VALUES: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
+    "margin": lambda margin: margin,
+    "probability": _sigmoid,
+    "binary": lambda margin: (margin > 0).astype(np.float32),
+}
+
+BUILDERS: dict[str, Callable[[Inputs], Space]] = {
+    "qa": build_qa,
+    "gold": build_gold,
+    "published": build_published,
+    "embedding": build_embedding,
+    "bag_of_words": build_bag_of_words,
+    "word_rate": build_word_rate,
+}

@@ -1,0 +1,1 @@
+"""Question selection: which few questions carry most of what a space predicts."""

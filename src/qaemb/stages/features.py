@@ -1,0 +1,49 @@
+"""Stage `features`: one feature space, a row per response row of every story."""
+
+from __future__ import annotations
+
+from qaemb.errors import BadParameter
+from qaemb.features.builders import BUILDERS
+from qaemb.features.inputs import Inputs
+from qaemb.features.space import write_space
+from qaemb.files import atomic_folder, write_json
+from qaemb.settings import Settings
+from qaemb.workspace import Workspace
+
+
+def features(settings: Settings, workspace: Workspace, space: str) -> None:
+    """Write `features.parquet` (raw values) and `space.json` of one space of params.yaml.
+
+    BadParameter if the space is not in `features.spaces`; BadMatrix if its answer matrix is not approved.
+    """
+    if space not in settings.features.spaces:
+        known = ", ".join(settings.features.spaces)
+        raise BadParameter(f"no feature space `{space}` in params.yaml, features.spaces; there are: {known}")
+    own = settings.features.spaces[space]
+    built = BUILDERS[own.kind](_inputs(settings, workspace, space))
+    n_rows = sum(len(values) for values in built.values.values())
+    with atomic_folder(workspace.features(space)) as folder:
+        write_space(folder / "features.parquet", built)
+        about = {"space": space, "settings": own.model_dump(mode="json", exclude_none=True)}
+        counts = {"n_stories": len(built.values), "n_rows": n_rows, "n_features": len(built.names)}
+        write_json(folder / "space.json", about | counts | {"features": built.names})
+    print(f"features {space}: {len(built.names)} features, {len(built.values)} stories, {n_rows} rows")
+
+
+def _inputs(settings: Settings, workspace: Workspace, space: str) -> Inputs:
+    own = settings.features.spaces[space]
+    segmentation = settings.answers.jobs[own.job].segmentation if own.job else own.segmentation
+    if segmentation and segmentation not in settings.segments:
+        raise BadParameter(
+            f"features.spaces.{space}: no segmentation `{segmentation}` in params.yaml, section segments"
+        )
+    return Inputs(
+        space=own,
+        lobes=settings.features.lanczos_lobes,
+        dataset=workspace.dataset,
+        segmentation=settings.segments[segmentation] if segmentation else None,
+        segments=workspace.segments(segmentation) if segmentation else None,
+        answers=workspace.answers(own.job) if own.job else None,
+        validation=workspace.validation(own.job) if own.job else None,
+        model=workspace.model(own.model) if own.model else None,
+    )

@@ -1,0 +1,150 @@
+"""The stage on the planted world: files, numbers, runs, and what a failure leaves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from qaemb.encoding.bootstrap import paired_difference
+from qaemb.encoding.results import read_draws
+from qaemb.errors import BadInput, BadParameter
+from qaemb.files import read_json
+from qaemb.stages.encode import encode
+from qaemb.workspace import Workspace
+
+SPACES = {"qa": ["qa"], "junk": ["junk"], "both": ["qa", "junk"]}
+
+
+@pytest.fixture(scope="module")
+def encoded(world) -> Workspace:
+    for name in SPACES:
+        encode(world.settings(spaces=SPACES, voxel_block=16), world.workspace, name)
+    return world.workspace
+
+
+def test_scores_have_the_columns_of_the_contract(encoded, world):
+    table = pd.read_parquet(encoded.encoding("qa") / "scores.parquet")
+    assert list(table.columns) == ["subject", "voxel", "r", "r_x", "r_y", "ceiling_x", "ceiling", "alpha"]
+    assert table.groupby("subject", sort=False).size().to_dict() == {"S1": 30, "S2": 30}
+    np.testing.assert_allclose(table["r"], (table["r_x"] + table["r_y"]) / 2)
+    blank = table[table["r"].isna()]
+    assert blank["voxel"].tolist() == [world.nan_voxel, world.flat_voxel] * 2
+    assert blank[["r_x", "r_y", "ceiling", "alpha"]].isna().all(axis=None)
+
+
+def test_weights_predict_the_scores(encoded, world):
+    from qaemb.encoding.recording import open_recordings
+    from qaemb.encoding.scores import correlation
+
+    weights = np.load(encoded.encoding("qa") / "weights_S2.npy")
+    assert weights.shape == (2, 6, 30)
+    assert weights.dtype == np.float32
+    (recording,) = open_recordings(["S2"], world.space, world.stories, [1, 2], world.responses)
+    x = recording.test["x"]
+    predicted = np.vstack([np.zeros((1, 6)), x[:-1]]) @ weights[0] + np.vstack([np.zeros((2, 6)), x[:-2]]) @ weights[1]
+    table = pd.read_parquet(encoded.encoding("qa") / "scores.parquet").query("subject == 'S2'")
+    responses, _ = recording.read(slice(0, 30))
+    kept = table["r"].notna().to_numpy()
+    r = correlation(predicted[:, kept], responses["x"][:, kept])
+    np.testing.assert_allclose(r, table["r_x"][kept], atol=1e-5)
+
+
+def test_metrics_are_small_and_consistent(encoded):
+    metrics = read_json(encoded.metrics("encode", "qa"))
+    assert list(metrics) == ["S1", "S2"]
+    table = pd.read_parquet(encoded.encoding("qa") / "scores.parquet")
+    for subject, own in metrics.items():
+        part = table[table["subject"] == subject]
+        assert own["mean_r"] == pytest.approx(part["r"].mean())
+        assert own["mean_ceiling"] == pytest.approx(part["ceiling"].mean())
+        assert own["r_low"] < own["mean_r"] < own["r_high"]
+        assert 0.8 < own["share_of_ceiling"] < 1.1
+        assert (own["n_voxels"], own["n_nan"]) == (30, 2)
+        assert 16 <= own["n_reliable"] <= 20
+
+
+def test_what_is_not_known_is_null_in_the_metrics(world, tmp_path):
+    import h5py
+
+    with h5py.File(world.responses / "S1.h5") as file, h5py.File(tmp_path / "S1.h5", "w") as copy:
+        file.copy("data", copy)
+    from qaemb.encoding.fit import fit_block, plan_fit
+    from qaemb.encoding.recording import open_recordings
+    from qaemb.encoding.results import collect, summarise
+
+    settings = world.encode_settings(n_bootstrap=0)
+    (recording,) = open_recordings(["S1"], world.space, world.stories, [1, 2], tmp_path)
+    block = fit_block(recording, plan_fit(recording, settings), settings, slice(0, 30))
+    numbers = summarise(collect(recording, [block], tmp_path / "weights.npy", settings))
+    assert [key for key, value in numbers.items() if value is None] == [
+        "r_low",
+        "r_high",
+        "mean_ceiling",
+        "share_of_ceiling",
+    ]
+
+
+def test_joined_spaces_name_their_features_and_the_model_says_how_it_was_fitted(encoded):
+    model = read_json(encoded.encoding("both") / "model.json")
+    assert model["spaces"] == ["qa", "junk"]
+    assert model["features"] == [f"qa:q{i}" for i in range(6)] + ["junk:j0", "junk:j1"]
+    assert (model["protocol"], model["delays"], model["n_folds"]) == ("strict", [1, 2], 3)
+
+
+def test_importance_ranks_the_features_that_carry_signal_first(encoded):
+    table = pd.read_csv(encoded.encoding("both") / "importance.csv")
+    assert list(table.columns) == ["subject", "feature", "importance", "signed", "rank"]
+    for _, own in table.groupby("subject"):
+        assert own.sort_values("rank")["feature"].tolist()[-2:] in (["junk:j0", "junk:j1"], ["junk:j1", "junk:j0"])
+
+
+def test_models_of_one_run_can_be_paired(encoded):
+    qa, junk = (read_draws(encoded.encoding(name), "S1") for name in ("qa", "junk"))
+    difference = paired_difference(qa, junk)
+    assert difference.low > 0
+    assert difference.p_not_above == 0
+    with pytest.raises(BadInput, match="same subject"):
+        paired_difference(qa, read_draws(encoded.encoding("qa"), "S2"))
+    with pytest.raises(BadInput, match="no draws of S9"):
+        read_draws(encoded.encoding("qa"), "S9")
+
+
+def test_every_subject_and_model_is_a_run_under_one_parent(encoded):
+    from mlflow.tracking import MlflowClient
+
+    from qaemb.tracking import Tracker
+
+    client = MlflowClient(Tracker(encoded.mlruns).uri)
+    experiment = client.get_experiment_by_name("encode planted")
+    runs = client.search_runs([experiment.experiment_id])
+    parents = {run.data.tags.get("mlflow.parentRunId") for run in runs} - {None}
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    assert len(parents) == 1
+    assert {run.info.run_name for run in children} == {f"{name} {s}" for name in SPACES for s in ("S1", "S2")}
+    own = next(run for run in children if run.info.run_name == "both S2")
+    assert own.data.params["spaces"] == "qa+junk"
+    assert own.data.params["n_train_stories"] == "4"
+    assert own.data.metrics["mean_r"] == pytest.approx(read_json(encoded.metrics("encode", "both"))["S2"]["mean_r"])
+    assert {file.path for file in client.list_artifacts(own.info.run_id)} == {"r_S2.png", "model.json"}
+
+
+def test_the_same_inputs_give_the_same_files(encoded, world):
+    folder = encoded.encoding("qa")
+    names = ("scores.parquet", "weights_S1.npy", "importance.csv", "model.json")
+    before = {name: (folder / name).read_bytes() for name in names}
+    encode(world.settings(spaces=SPACES, voxel_block=16), world.workspace, "qa")
+    assert {name: (folder / name).read_bytes() for name in names} == before
+
+
+def test_a_failure_leaves_the_old_model(encoded, world):
+    before = (encoded.encoding("qa") / "model.json").read_bytes()
+    with pytest.raises(BadInput, match=r"lower encode\.n_folds"):
+        encode(world.settings(spaces=SPACES, n_folds=9), world.workspace, "qa")
+    assert (encoded.encoding("qa") / "model.json").read_bytes() == before
+    assert {path.name for path in encoded.encoding("qa").parent.iterdir()} == set(SPACES)
+
+
+def test_an_unknown_model_lists_the_known_ones(world):
+    with pytest.raises(BadParameter, match=r"no model `qa2` in encode.spaces; there are: qa, junk, both"):
+        encode(world.settings(spaces=SPACES), world.workspace, "qa2")

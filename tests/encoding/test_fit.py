@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from qaemb.encoding.design import delayed
+from qaemb.encoding.fit import alphas_of, fit_block, plan_fit
+from qaemb.encoding.recording import open_recordings
+
+
+def fitted(world, voxels=slice(0, 30), **changes):
+    settings = world.encode_settings(**changes)
+    (recording,) = open_recordings(["S1"], world.space, world.stories, settings.delays, world.responses)
+    return recording, fit_block(recording, plan_fit(recording, settings), settings, voxels), settings
+
+
+@pytest.mark.parametrize("protocol", ["strict", "reference"])
+def test_a_block_is_what_plain_ridge_gives(world, protocol):
+    recording, block, settings = fitted(world, protocol=protocol)
+    part_of = plan_fit(recording, settings).partition.part_of
+    x = {story: delayed(values, (1, 2)) for story, values in {**recording.train, **recording.test}.items()}
+    y, _ = recording.read(slice(0, 30))
+    design, targets = (np.vstack([own[story] for story in recording.train]) for own in (x, y))
+    parts = np.concatenate([part_of[story] for story in recording.train])
+
+    def weights(rows, alpha, voxel):
+        gram = design[rows].T @ design[rows] + alpha * np.eye(12)
+        return np.linalg.solve(gram, design[rows].T @ targets[rows, voxel])
+
+    for voxel in (0, 5, 25):
+        held = (0, 1, 2) if protocol == "strict" else (1,)
+        mean_r = [
+            np.mean(
+                [
+                    np.corrcoef(design[parts == p] @ weights(parts != p, alpha, voxel), targets[parts == p, voxel])[
+                        0, 1
+                    ]
+                    for p in held
+                ]
+            )
+            for alpha in alphas_of(settings)
+        ]
+        alpha = alphas_of(settings)[int(np.argmax(mean_r))]
+        assert block.alpha[voxel] == alpha
+        own = weights(parts >= 0, alpha, voxel)
+        np.testing.assert_allclose(block.weights[:, voxel], own, atol=1e-6)
+        for i, story in enumerate(recording.test):
+            expected = np.corrcoef(x[story] @ own, y[story][:, voxel])[0, 1]
+            assert block.r[i, voxel] == pytest.approx(expected, abs=1e-9)
+
+
+def test_test_rows_do_not_move_the_model(world):
+    recording, block, settings = fitted(world)
+    other = replace(recording, test={"x": recording.test["x"] * 5})
+    again = fit_block(other, plan_fit(other, settings), settings, slice(0, 30))
+    kept = np.isfinite(block.alpha)
+    np.testing.assert_array_equal(again.alpha[kept], block.alpha[kept])
+    np.testing.assert_array_equal(again.weights[:, kept], block.weights[:, kept])
+
+
+def test_signal_is_found_and_noise_is_not(world):
+    _, block, _ = fitted(world)
+    r = block.r.mean(axis=0)
+    signal = np.setdiff1d(np.arange(20), [world.nan_voxel, world.flat_voxel])
+    assert r[signal].min() > 0.5
+    assert abs(r[world.noise_voxels].mean()) < 0.1
+    assert (r[signal] < block.ceiling[0][signal] + 0.1).all()
+
+
+def test_voxels_without_a_score_are_nan_everywhere(world):
+    _, block, _ = fitted(world)
+    blank = np.flatnonzero(np.isnan(block.r).any(axis=0))
+    assert blank.tolist() == [world.nan_voxel, world.flat_voxel]
+    for values in (block.r, block.ceiling, block.alpha, block.weights):
+        assert np.isnan(values[..., blank]).all()
+    assert not block.reliable[blank].any()
+
+
+def test_blocks_of_any_size_give_the_same(world):
+    _, whole, _ = fitted(world)
+    parts = [fitted(world, voxels)[1] for voxels in (slice(0, 11), slice(11, 12), slice(12, 30))]
+    for name in ("r", "ceiling", "alpha", "weights"):
+        joined = np.concatenate([getattr(part, name) for part in parts], axis=-1)
+        np.testing.assert_allclose(joined, getattr(whole, name), atol=1e-6)
+    np.testing.assert_allclose(sum(part.draws for part in parts), whole.draws, atol=1e-8)
+
+
+def test_more_columns_than_rows_change_nothing_but_the_work(world):
+    rng = np.random.default_rng(0)
+    wide = {
+        s: np.hstack([v, rng.standard_normal((len(v), 250))]).astype(np.float32) for s, v in world.space.values.items()
+    }
+    settings = world.encode_settings()
+    space = type(world.space)([f"f{i}" for i in range(256)], wide)
+    (recording,) = open_recordings(["S1"], space, world.stories, [1, 2], world.responses)
+    plan = plan_fit(recording, settings)
+    assert plan.basis is not None
+    block = fit_block(recording, plan, settings, slice(0, 3))
+    design = np.vstack([own for _, own in recording.designs()])
+    y, _ = recording.read(slice(0, 3))
+    targets = np.vstack([y[story] for story in recording.train])
+    for voxel in range(3):
+        gram = design.T @ design + block.alpha[voxel] * np.eye(512)
+        expected = np.linalg.solve(gram, design.T @ targets[:, voxel])
+        np.testing.assert_allclose(block.weights[:, voxel], expected, atol=1e-6)
+
+
+def test_ceilings_are_those_of_the_stories_with_repeats(world):
+    recording, block, _ = fitted(world)
+    assert list(recording.test) == ["x", "y"]
+    assert np.isfinite(block.ceiling[0][: world.nan_voxel]).all()
+    assert np.isnan(block.ceiling[1]).all()
+    assert block.reliable[: world.nan_voxel].all()

@@ -1,0 +1,47 @@
+"""Protocol `reference` on the real data of lebel_pcs, where a folder has them: the published scores, within .003."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from qaemb.files import read_json
+from qaemb.settings import Settings
+from qaemb.stages.dataset import dataset
+from qaemb.stages.encode import encode
+from qaemb.stages.features import features
+from qaemb.workspace import Workspace
+
+ROOT = Path(__file__).parents[2]
+DATA = os.environ.get("QAEMB_LEBEL_PCS")
+EXPECTED = {  # mean r over 200 components: uts03, uts01
+    "word_rate": (0.078, 0.051),
+    "gpt4": (0.198, 0.108),
+    "gpt4+word_rate": (0.202, 0.112),
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> tuple[Settings, Workspace]:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    profile = yaml.safe_load((ROOT / "data" / "profiles" / "lebel_pcs.yaml").read_text())
+    values |= {name: section for name, section in profile.items() if name != "path_from"}
+    values["dataset"]["path"] = str(Path(str(DATA)).absolute())
+    settings, workspace = Settings.model_validate(values), Workspace(tmp_path_factory.mktemp("lebel_pcs"))
+    dataset(settings, workspace)
+    for space in ("word_rate", "gpt4"):
+        features(settings, workspace, space)
+    return settings, workspace
+
+
+@pytest.mark.skipif(not DATA, reason="QAEMB_LEBEL_PCS does not name a folder with lebel_pcs")
+@pytest.mark.parametrize("name", EXPECTED)
+def test_published_scores_are_met(project, name):
+    settings, workspace = project
+    encode(settings, workspace, name)
+    metrics = read_json(workspace.metrics("encode", name))
+    found = tuple(metrics[subject]["mean_r"] for subject in ("uts03", "uts01"))
+    assert found == pytest.approx(EXPECTED[name], abs=0.003)
