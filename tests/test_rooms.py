@@ -20,7 +20,7 @@ LOWER: dict[str, set[str]] = {
     "tracking": set(),
     "validation": {"answers", "questions"},
     "serving": {"answers", "questions", "validation"},
-    "report": {"encoding", "selection", "features", "tracking"},
+    "report": {"questions", "encoding", "selection", "features", "tracking"},
 }
 HEAVY = {
     "torch": "answers",

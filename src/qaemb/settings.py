@@ -81,7 +81,7 @@ class AnswererSettings(_Section):
     prompt: str | None = Field(None, description="a file in qaemb/answers/prompts, without .yaml; none for a student")
     dtype: Literal["float32", "bfloat16"] = "float32"
     scale: float = Field(20.0, gt=0, description="margin per unit of cosine similarity (zero-shot student)")
-    batch_tokens: int = Field(4096, ge=64, description="tokens in one forward pass")
+    batch_tokens: int = Field(1024, ge=64, description="tokens in one forward pass")
     threads: int | None = Field(None, ge=1, description="CPU threads; default: all cores")
 
 

@@ -1,0 +1,112 @@
+"""What every engine is and returns: the protocol `Answerer`, its results, and the checks that all engines share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qaemb.errors import BadInput, QaembError
+
+Progress = Callable[[int], None]
+"""Called with the number of cells finished since the last call."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """`margin` = log P(yes) - log P(no) in nats and `mass` = P(yes) + P(no), both float32 (texts, questions)."""
+
+    margin: NDArray[np.float32]
+    mass: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What answering takes: `tokens` through the model, and `n_cut` texts that are too long and lose their start."""
+
+    tokens: int
+    n_cut: int
+
+
+class Answerer(Protocol):
+    """Answers yes/no questions about texts.
+
+    Contract, tested for every engine of the registry: a cell depends on its text and its question alone, so that
+    adding, removing or reordering texts or questions moves no other cell; engines with one key agree.
+    """
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """Everything that changes an answer, as JSON-able values."""
+
+    @property
+    def key(self) -> str:
+        """The hash of `spec`: the name of this answerer's folder in the store."""
+
+    def cost(self, texts: Sequence[str], questions: Sequence[str]) -> Cost:
+        """Return the cost of answering without answering (tokenises only)."""
+
+    def answer(self, texts: Sequence[str], questions: Sequence[str], progress: Progress | None = None) -> Answers:
+        """Return margin and mass of every text and question; BadInput names an empty or unreadable one."""
+
+
+def engine_version() -> str:
+    """Return the hand-raised version of the answering code; it is part of every key.
+
+    Raise it (file ENGINE_VERSION) when a change of code changes answers; a refactoring leaves it alone, so that
+    answers are not bought twice.
+    """
+    return files("qaemb.answers").joinpath("ENGINE_VERSION").read_text(encoding="utf-8").strip()
+
+
+def check_inputs(texts: Sequence[str], questions: Sequence[str]) -> None:
+    """Refuse no texts, no questions, and one that is not a string, is blank or is not valid Unicode."""
+    for kind, values in (("text", texts), ("question", questions)):
+        if len(values) == 0:
+            raise BadInput(f"there is no {kind} to answer; give at least one")
+        for number, value in enumerate(values):
+            problem = _problem(value)
+            if problem:
+                raise BadInput(f"{kind} number {number} {problem}; correct or remove it")
+
+
+def check_finite(answers: Answers) -> Answers:
+    """Return the answers; QaembError where a margin or mass is NaN or infinite, naming the first such cell."""
+    bad = np.argwhere(~(np.isfinite(answers.margin) & np.isfinite(answers.mass)))
+    if len(bad):
+        row, column = bad[0]
+        raise QaembError(
+            f"the model gave no finite answer in {len(bad)} cells, first for text number {row} and question number "
+            f"{column}; use dtype float32, or check the model's weights"
+        )
+    return answers
+
+
+@contextmanager
+def cpu_threads(n_threads: int | None) -> Iterator[None]:
+    """Let torch use `n_threads` CPU threads inside the block (None: leave it alone), and restore the old number."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _problem(value: object) -> str | None:
+    if not isinstance(value, str):
+        return f"is not a string but {type(value).__name__}"
+    if not value.strip():
+        return "is empty"
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return "is not valid Unicode (a lone surrogate)"
+    return None

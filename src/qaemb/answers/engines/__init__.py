@@ -1,0 +1,18 @@
+"""The engines, one file each. All take the same settings and model folder, and keep the contract of `Answerer`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from qaemb.answers.answerer import Answerer
+from qaemb.answers.engines.reference import ReferenceAnswerer
+from qaemb.answers.engines.shared import SharedAnswerer
+from qaemb.answers.engines.student import StudentAnswerer
+from qaemb.settings import AnswererSettings
+
+ENGINES: dict[str, Callable[[AnswererSettings, Path], Answerer]] = {
+    "reference": ReferenceAnswerer,
+    "shared": SharedAnswerer,
+    "student": StudentAnswerer,
+}

@@ -1,0 +1,131 @@
+"""What is wanted, what the store has, and the blocks that remain to be answered, with their cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qaemb.answers.answerer import Answerer
+from qaemb.errors import BadInput
+from qaemb.identity import text_id
+
+_SAMPLE_TEXTS, _SAMPLE_QUESTIONS = 16, 8
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The grid that is asked for: ids and texts of segments (rows) and of questions (columns), ids unique."""
+
+    segment_ids: Sequence[str]
+    texts: Sequence[str]
+    question_ids: Sequence[str]
+    questions: Sequence[str]
+
+    def check(self) -> None:
+        """BadInput names an id that stands twice or that is not the hash of its text."""
+        for kind, ids, texts in (
+            ("segment", self.segment_ids, self.texts),
+            ("question", self.question_ids, self.questions),
+        ):
+            seen: set[str] = set()
+            for number, (name, text) in enumerate(zip(ids, texts, strict=True)):
+                if name in seen:
+                    raise BadInput(f"{kind} {name} stands twice, again at number {number}; remove one")
+                if not isinstance(text, str) or text_id(text) != name:
+                    raise BadInput(f"{kind} {name} (number {number}) is not the hash of its text; make its table again")
+                seen.add(name)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows and columns of the wanted grid that are answered and published together."""
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+    @property
+    def n_cells(self) -> int:
+        """The number of cells."""
+        return len(self.rows) * len(self.columns)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What remains to be done. `seconds` is None where no speed has been measured."""
+
+    n_wanted: int
+    blocks: tuple[Block, ...]
+    tokens: int
+    seconds: float | None = None
+
+    @property
+    def n_missing(self) -> int:
+        """Cells to answer."""
+        return sum(block.n_cells for block in self.blocks)
+
+    def describe(self) -> str:
+        """Return one line for the user: cells wanted, in the store, to answer, tokens, time."""
+        n_stored = self.n_wanted - self.n_missing
+        line = f"{self.n_wanted:,} cells wanted, {n_stored:,} in the store, {self.n_missing:,} to answer"
+        if self.n_missing:
+            duration = "unknown" if self.seconds is None else f"about {_duration(self.seconds)}"
+            line += f" in {len(self.blocks)} blocks, {self.tokens:,} tokens, time {duration}"
+        return line
+
+
+def make_blocks(missing: NDArray[np.bool_], block_texts: int) -> Iterator[Block]:
+    """Yield blocks that cover the missing cells (texts, questions) exactly once.
+
+    Texts that miss the same questions go together, in their order, at most `block_texts` at a time.
+    """
+    rows_by_pattern: dict[bytes, list[int]] = {}
+    for row, pattern in enumerate(missing):
+        rows_by_pattern.setdefault(pattern.tobytes(), []).append(row)
+    for key, rows in rows_by_pattern.items():
+        columns = tuple(np.flatnonzero(np.frombuffer(key, bool)).tolist())
+        for start in range(0, len(rows) if columns else 0, block_texts):
+            yield Block(tuple(rows[start : start + block_texts]), columns)
+
+
+def make_plan(answerer: Answerer, wanted: Wanted, missing: NDArray[np.bool_], block_texts: int) -> Plan:
+    """Return the plan that answers the missing cells (texts, questions), without a time."""
+    blocks = tuple(make_blocks(missing, block_texts))
+    rows: dict[tuple[int, ...], list[int]] = {}
+    for block in blocks:  # what several blocks ask is counted once
+        rows.setdefault(block.columns, []).extend(block.rows)
+    whole = (Block(tuple(numbers), columns) for columns, numbers in rows.items())
+    return Plan(missing.size, blocks, sum(answerer.cost(*inputs(wanted, block)).tokens for block in whole))
+
+
+def inputs(wanted: Wanted, block: Block) -> tuple[list[str], list[str]]:
+    """Return texts and questions of a block."""
+    return [wanted.texts[row] for row in block.rows], [wanted.questions[column] for column in block.columns]
+
+
+def timed(answerer: Answerer, wanted: Wanted, plan: Plan) -> Plan:
+    """Return the plan with a time: a few of its cells are answered to measure the speed here and now, and thrown away.
+
+    One cell is answered first, as it takes the loading of the model.
+    """
+    if not plan.blocks:
+        return replace(plan, seconds=0.0)
+    texts, questions = inputs(wanted, plan.blocks[0])
+    answerer.answer(texts[:1], questions[:1])
+    step = max(1, len(texts) // _SAMPLE_TEXTS)
+    sample = texts[::step][:_SAMPLE_TEXTS], questions[:_SAMPLE_QUESTIONS]
+    tokens = answerer.cost(*sample).tokens
+    start = time.perf_counter()
+    answerer.answer(*sample)
+    return replace(plan, seconds=plan.tokens * (time.perf_counter() - start) / tokens)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
