@@ -61,7 +61,9 @@ class Encoder:
     def _model(self) -> PreTrainedModel:
         import torch
         from transformers import AutoModel
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()  # the bar for texts or cells stands alone
         device = "cuda" if torch.cuda.is_available() else "cpu"
         model = AutoModel.from_pretrained(self._folder, dtype="float32", use_safetensors=True, local_files_only=True)
         return model.eval().to(device)
