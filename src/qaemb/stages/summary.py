@@ -24,7 +24,7 @@ def summary(settings: Settings, workspace: Workspace) -> None:
     print(f"\nReport         {workspace.reports / 'index.html'}")
     print("MLflow         make ui            (every run, its parameters, data and scores)")
     print("Feast          make serve         (named features over HTTP)")
-    print("Metrics        dvc metrics show   (and: dvc plots show)")
+    print("Metrics        . .venv/bin/activate && dvc metrics show   (and: dvc plots show)")
 
 
 def _score_lines(scores: pd.DataFrame) -> str:
