@@ -202,7 +202,7 @@ class Settings(_Section):
     features: FeaturesSettings
     encode: EncodeSettings
     select: SelectSettings
-    publish: PublishSettings | None = None
+    publish: PublishSettings
     report: ReportSettings
 
     @model_validator(mode="after")
@@ -221,8 +221,7 @@ class Settings(_Section):
                 _require(part, self.features.spaces, f"encode.spaces.{name}", "features.spaces")
         for part in self.select.spaces:
             _require(part, self.features.spaces, "select.spaces", "features.spaces")
-        if self.publish:
-            _require(self.publish.job, self.answers.jobs, "publish.job", "answers.jobs")
+        _require(self.publish.job, self.answers.jobs, "publish.job", "answers.jobs")
         return self
 
 

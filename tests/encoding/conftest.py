@@ -75,7 +75,7 @@ class World:
         values["dataset"] |= {"name": "planted", "subjects": ["S1", "S2"], "test_stories": ["x", "y"]}
         values["features"]["spaces"] = {name: {"kind": "word_rate", "input": "x"} for name in ("qa", "junk")}
         values["encode"] = self.encode_settings(**encode).model_dump()
-        values["select"]["spaces"], values["publish"] = [], None
+        values["select"]["spaces"] = []
         return Settings.model_validate(values)
 
 

@@ -38,7 +38,7 @@ def project(source) -> tuple[Settings, Workspace]:
         "embedding": {"kind": "embedding", "model": "minilm", "segmentation": "tr", "input": "x"},
     }
     values["encode"]["spaces"], values["select"]["spaces"] = {"qa": ["qa"]}, []
-    values["publish"] = None
+    values["publish"]["job"] = "j"
     return Settings.model_validate(values), workspace
 
 

@@ -56,7 +56,6 @@ class World:
         own = {"delays": [1, 2], "alphas_log10": (0, 4, 5), "n_folds": 3, "spaces": {"qa": ["qa"]}}
         values["encode"] = own | {"protocol": select.pop("protocol", "strict"), "voxel_block": 10}
         values["select"] |= {"spaces": ["qa"], "n_pcs": 8, "n_alphas": 8, "n_random": 3, "sizes": [], **select}
-        values["publish"] = None
         return Settings.model_validate(values)
 
     def recordings(self) -> list[Recording]:

@@ -67,7 +67,7 @@ class Published:
 
 @pytest.fixture(scope="session")
 def make_settings():
-    """Return a function that makes settings publishing job `j`; `publish=None` publishes nothing."""
+    """Return a function that makes settings publishing job `j`."""
 
     def make(**publish_section) -> Settings:
         return Settings.model_validate(
@@ -82,9 +82,7 @@ def make_settings():
                 "features": {"spaces": {}},
                 "encode": {"spaces": {}},
                 "select": {"spaces": []},
-                "publish": {"job": "j", "sets": ["core", "full"], **publish_section}
-                if publish_section != {"none": 1}
-                else None,
+                "publish": {"job": "j", "sets": ["core", "full"], **publish_section},
                 "report": {"map_space": "gold"},
             }
         )

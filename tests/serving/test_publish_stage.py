@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from qaemb.errors import BadInput, BadMatrix, BadParameter
-from qaemb.serving import read_manifest
 from qaemb.stages.publish import features, publish, show_features
 
 
@@ -51,12 +50,8 @@ def test_missing_answers_are_named(project, make_settings):
         publish(make_settings(), project)
 
 
-def test_without_a_section_nothing_is_published(project, make_settings, capsys):
-    publish(make_settings(none=1), project)
-    assert "nothing is published" in capsys.readouterr().out
-    assert [path.name for path in (project.feature_repo / "data").iterdir()] == ["manifest.json"]
-    assert read_manifest(project.feature_repo) is None
-    with pytest.raises(BadInput, match="publishes nothing"):
+def test_features_before_publishing_say_what_to_do(project, make_settings):
+    with pytest.raises(BadInput, match=r"publishes nothing.*run `dvc repro publish`"):
         features(make_settings(), project, ["A text."], "core")
 
 

@@ -3,12 +3,11 @@
 from qaemb.serving.definitions import feast_objects
 from qaemb.serving.lookup import ServedFeatures, features_for
 from qaemb.serving.manifest import Manifest, read_manifest, write_manifest
-from qaemb.serving.store import build_empty, build_store, open_store
+from qaemb.serving.store import build_store, open_store
 
 __all__ = [
     "Manifest",
     "ServedFeatures",
-    "build_empty",
     "build_store",
     "feast_objects",
     "features_for",

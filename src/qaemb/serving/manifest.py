@@ -15,7 +15,6 @@ ENTITY = "segment"
 ARRAY = "margins"
 TIMESTAMP = "event_timestamp"
 _RESERVED = (ENTITY, ARRAY, TIMESTAMP)
-_NOTHING = "nothing is published: params.yaml has no section `publish`"
 
 
 @dataclass(frozen=True)
@@ -67,19 +66,17 @@ class Manifest:
         return self.sets[set_name]
 
 
-def write_manifest(folder: Path, manifest: Manifest | None) -> None:
-    """Write manifest.json; None says that nothing is published."""
-    write_json(folder / "manifest.json", {"job": None, "says": _NOTHING} if manifest is None else _values(manifest))
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write manifest.json."""
+    write_json(folder / "manifest.json", _values(manifest))
 
 
 def read_manifest(repo: Path) -> Manifest | None:
-    """Return what is published in a feature repository, None where nothing is or publish never ran."""
+    """Return what is published in a feature repository, None where `publish` never ran."""
     path = repo / "data" / "manifest.json"
     if not path.exists():
         return None
     values = read_json(path)
-    if values["job"] is None:
-        return None
     questions = tuple(Question(item["name"], item["text"]) for item in values.pop("questions"))
     sets = {name: tuple(members) for name, members in values.pop("sets").items()}
     return Manifest(**values, questions=questions, sets=sets)

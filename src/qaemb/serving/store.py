@@ -68,13 +68,6 @@ def build_store(repo: Path, manifest: Manifest, segments: list[str], margins: np
         write_manifest(folder, manifest)
 
 
-def build_empty(repo: Path) -> None:
-    """Replace repo/data by a manifest that says that nothing is published."""
-    repo.mkdir(parents=True, exist_ok=True)
-    with exclusive(repo), atomic_folder(repo / "data") as folder:
-        write_manifest(folder, None)
-
-
 def _require_config(repo: Path) -> None:
     if not (repo / _CONFIG).exists():
         raise BadInput(f"{repo / _CONFIG} does not exist; run from the project's root, where feature_repo/ is")

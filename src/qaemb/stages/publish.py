@@ -12,7 +12,7 @@ from qaemb.errors import BadInput, BadMatrix, BadParameter
 from qaemb.files import read_json, read_table
 from qaemb.identity import file_sha256
 from qaemb.questions import Question, load_set
-from qaemb.serving import Manifest, ServedFeatures, build_empty, build_store
+from qaemb.serving import Manifest, ServedFeatures, build_store
 from qaemb.settings import PublishSettings, Settings
 from qaemb.workspace import Workspace
 
@@ -20,13 +20,8 @@ from qaemb.workspace import Workspace
 def publish(settings: Settings, workspace: Workspace) -> None:
     """Replace feature_repo/data by a Feast store of the matrix and question sets named in params.yaml: publish.
 
-    Without that section the folder holds a manifest that says so. BadMatrix when the matrix is not the one that
-    `validate` approved.
+    BadMatrix when the matrix is not the one that `validate` approved.
     """
-    if settings.publish is None:
-        build_empty(workspace.feature_repo)
-        print("publish: nothing is published, params.yaml has no section `publish`")
-        return
     manifest = _manifest(settings, workspace, settings.publish)
     margin = read_table(workspace.answers(manifest.job) / "margin.parquet")
     if list(margin.columns[1:]) != manifest.names:
