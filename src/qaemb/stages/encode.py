@@ -127,5 +127,5 @@ def _log(settings: Settings, workspace: Workspace, name: str, recordings: list[R
     ]
     tracker = Tracker(workspace.mlruns)
     experiment = f"encode {settings.dataset.name}"
-    parent = tracker.parent_run(experiment, f"encode {settings.dataset.name}", settings.encode.protocol, shared, {})
+    parent = tracker.parent_run(experiment, experiment, f"protocol {settings.encode.protocol}", shared, {})
     tracker.log_runs(experiment, records, parent)
