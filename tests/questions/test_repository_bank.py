@@ -77,5 +77,5 @@ def test_sets(sets: dict[str, QuestionSet], bank: list[Question], properties: di
 
 
 def test_sets_that_the_settings_name_exist(settings: Settings, sets: dict[str, QuestionSet]) -> None:
-    named = {job.set for job in settings.answers.jobs.values()} | set(settings.publish.sets if settings.publish else [])
+    named = {job.set for job in settings.answers.jobs.values()} | set(settings.publish.sets)
     assert named <= set(sets)

@@ -56,6 +56,7 @@ _SETTINGS = {
         }
     },
     "select": {"spaces": ["qa"]},
+    "publish": {"job": "llm_tr", "sets": ["core"]},
     "report": {"map_space": "gold", "n_top_questions": 3},
 }
 

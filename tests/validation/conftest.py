@@ -49,7 +49,7 @@ def _settings_of(kind: str = "sentence", **validate) -> Settings:
             "features": {"spaces": {}},
             "encode": {"spaces": {}},
             "select": {"spaces": []},
-            "publish": None,
+            "publish": {"job": "j", "sets": ["core"]},
             "report": {"map_space": "gold"},
         }
     )
