@@ -24,6 +24,10 @@ answers_app = typer.Typer(help="Answer a job's questions (stage `answers`); `pla
 questions_app = typer.Typer(help="Check the question bank and its sets (stage `questions`); `adopt` a selected set.")
 app.add_typer(answers_app, name="answers")
 app.add_typer(questions_app, name="questions")
+prompts_app = typer.Typer(
+    help="Look at the prompts: `list` what there is, `show` what a model sees.", no_args_is_help=True
+)
+app.add_typer(prompts_app, name="prompts")
 
 
 def _load() -> tuple[Settings, Workspace]:
@@ -104,6 +108,44 @@ def answers_plan(job: Annotated[str, typer.Option(help="a name in params.yaml: a
     from qaemb.stages.answers import plan_job
 
     plan_job(*_load(), job)
+
+
+@prompts_app.command("list")
+def prompts_list() -> None:
+    """List the prompts of the package: order, form, few-shot turns, what each is."""
+    from qaemb.stages.prompts import list_prompts
+
+    list_prompts()
+
+
+@prompts_app.command("show")
+def prompts_show(
+    name: Annotated[str, typer.Argument(help="a name of `qaemb prompts list`, or a path with a slash in it")],
+    answerer: Annotated[str, typer.Option(help="a name in params.yaml: answers.spec; its model is taken")],
+    text: Annotated[str, typer.Option(help="what is asked about")] = "We walked down to the lake and skipped stones.",
+    question: Annotated[str, typer.Option(help="what is asked")] = "Does the text mention water?",
+    texts: Annotated[int, typer.Option(min=1, help="texts of the grid whose cost is printed")] = 1000,
+    questions: Annotated[int, typer.Option(min=1, help="questions of that grid")] = 32,
+) -> None:
+    """Print exactly what a model sees of a prompt, its label tokens, and what a grid costs. Answers nothing."""
+    from qaemb.stages.prompts import Sample, show_prompt
+
+    show_prompt(*_load(), name, answerer, Sample(text, question, texts, questions))
+
+
+@answers_app.command("evaluate")
+def answers_evaluate(
+    answerer: Annotated[list[str], typer.Option(help="a name in params.yaml: answers.spec; give it again for more")],
+    gold: Annotated[str, typer.Option(help="`miniature`, or the path of a gold set")] = "miniature",
+    format: Annotated[str, typer.Option(help="d3, boolq, ratings or auto (told from the path)")] = "auto",
+    questions: Annotated[Path | None, typer.Option(help="d3: YAML with a question for each phrase")] = None,
+    sample: Annotated[int | None, typer.Option(help="evaluate on this many texts, drawn at random")] = None,
+    seed: Annotated[int, typer.Option(help="seed of the sample and of the bootstrap")] = 0,
+) -> None:
+    """Say how right answerers are on texts with known answers, how well calibrated, and how alike."""
+    from qaemb.stages.evaluate import Evaluation, evaluate
+
+    evaluate(*_load(), Evaluation(tuple(answerer), gold, format, questions, sample, seed))
 
 
 @app.command()

@@ -78,7 +78,9 @@ class AnswererSettings(_Section):
 
     engine: Literal["reference", "shared", "student"]
     model: str
-    prompt: str | None = Field(None, description="a file in qaemb/answers/prompts, without .yaml; none for a student")
+    prompt: str | None = Field(
+        None, description="a name of `qaemb prompts list`, or a path with a slash in it; none for a student"
+    )
     dtype: Literal["float32", "bfloat16"] = "float32"
     scale: float = Field(20.0, gt=0, description="margin per unit of cosine similarity (zero-shot student)")
     batch_tokens: int = Field(1024, ge=64, description="tokens in one forward pass")

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 from qaemb.answers.prompts import Prompt
 from qaemb.errors import BadInput
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 MAX_QUESTION_TOKENS = 256  # room kept for the question, whichever is asked, so that a cut depends on the text alone
 _MIN_TEXT_TOKENS = 16
 _TEXT, _QUESTION = "\ue000text\ue000", "\ue000question\ue000"  # private use: no template knows them
+
+CONTROL = "⟦{}⟧"
+"""How a control token is printed; the same characters written by a user stand without the brackets."""
 
 
 @dataclass(frozen=True)
@@ -89,21 +93,70 @@ class Renderer:
         return list(self._tokenizer(string, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
 
+def visible(tokenizer: PreTrainedTokenizerBase, ids: list[int], start: int = 0) -> str:
+    """Return the tokens from place `start` on as text, with control tokens in brackets.
+
+    A run of tokens is decoded together with what precedes it, as some decoders drop the space at a start.
+    """
+    control = set(tokenizer.added_tokens_decoder)
+    text = ""
+    for is_control, group in groupby(range(start, len(ids)), key=lambda place: ids[place] in control):
+        places = list(group)
+        if is_control:
+            tokens = tokenizer.convert_ids_to_tokens([ids[place] for place in places])
+            text += "".join(CONTROL.format(token) for token in tokens)
+        else:
+            text += _decode(tokenizer, ids[: places[-1] + 1])[len(_decode(tokenizer, ids[: places[0]])) :]
+    return text
+
+
+def _decode(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
+    return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+
 def _template(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
     """The whole prompt as a string with both places marked."""
     turns = [{"role": "system", "content": prompt.system}] if prompt.system else []
     for example in prompt.few_shot:
+        answer = f"{prompt.prefill} {example.answer}" if prompt.prefill else example.answer
         turns.append({"role": "user", "content": _fill(prompt, example.text, example.question)})
-        turns.append({"role": "assistant", "content": example.answer})
+        turns.append({"role": "assistant", "content": answer})
     turns.append({"role": "user", "content": _fill(prompt, _TEXT, _QUESTION)})
     if not prompt.chat:
         return _as_plain_text(turns)
     if not tokenizer.chat_template:
         raise BadInput(f"the model has no chat template; prompt `{prompt.name}` needs one (`chat: true`)")
-    string = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-    if not isinstance(string, str) or string.count(_TEXT) != 1 or string.count(_QUESTION) != 1:
+    string = _as_chat(tokenizer, prompt, turns)
+    if string.count(_TEXT) != 1 or string.count(_QUESTION) != 1:
         raise BadInput("the model's chat template does not keep the user's message once and unchanged")
-    return string
+    return string + (prompt.prefill or "")
+
+
+def _as_chat(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, turns: list[dict[str, str]]) -> str:
+    """Turns in the model's chat template, up to where the assistant speaks.
+
+    Some templates refuse a system message or leave it out; for them it stands in front of the first user message.
+    """
+    from jinja2 import TemplateError
+
+    switches: dict[str, Any] = {} if prompt.enable_thinking is None else {"enable_thinking": prompt.enable_thinking}
+    problem = ""
+    for attempt in [turns, _system_in_user(turns)] if prompt.system else [turns]:
+        try:
+            string = tokenizer.apply_chat_template(attempt, add_generation_prompt=True, tokenize=False, **switches)
+        except TemplateError as error:
+            problem = str(error)
+            continue
+        if not prompt.system or prompt.system.strip() in str(string):
+            return str(string)
+        problem = "it leaves out the system message"
+    raise BadInput(f"the model's chat template refuses prompt `{prompt.name}`: {problem}; take another prompt")
+
+
+def _system_in_user(turns: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The turns without a system message: its text is a paragraph at the start of the first user message."""
+    system, user, *others = turns
+    return [{"role": "user", "content": f"{system['content'].rstrip()}\n\n{user['content']}"}, *others]
 
 
 def _as_plain_text(turns: list[dict[str, str]]) -> str:

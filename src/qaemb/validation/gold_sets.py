@@ -1,0 +1,228 @@
+"""Reading gold sets: one reader a format, all giving a GoldSet. Errors name the file and the row."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qaemb.errors import BadInput
+from qaemb.files import read_json, read_table
+from qaemb.questions import Question, load_set
+from qaemb.validation.d3_phrases import question_of, read_questions
+from qaemb.validation.gold_set import GoldSet, GoldSetBuilder
+
+_YES_NO = {"1": 1.0, "0": 0.0, "true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
+
+
+@dataclass(frozen=True)
+class GoldSource:
+    """Where gold comes from: the user's file or folder, D3's hand table, and the project's own tables."""
+
+    path: Path
+    hand_table: Path | None
+    dataset: Path
+    questions: Path
+
+
+def read_gold(gold: str, kind: str, source: GoldSource) -> GoldSet:
+    """Return the gold set named `gold` (`miniature`, or a path) in the format `kind` (a key of READERS, or `auto`).
+
+    BadInput if the format is unknown or can't be told from the path, and whatever the reader finds wrong.
+    """
+    if gold != "miniature" and not source.path.exists():
+        raise BadInput(f"{source.path} does not exist; give `miniature`, a file or a folder")
+    if kind == "auto":
+        kind = _kind_of(gold, source.path)
+    if kind not in READERS:
+        raise BadInput(f"no gold format `{kind}`; there are: {', '.join(READERS)}, auto")
+    if (kind == "miniature") != (gold == "miniature"):
+        raise BadInput(f"gold {gold} can't be read in the format {kind}; leave --format out")
+    if source.hand_table is not None and kind != "d3":
+        raise BadInput(f"--questions is for the format d3 only, and {gold} is read as {kind}; leave it out")
+    return READERS[kind](source)
+
+
+def read_miniature(source: GoldSource) -> GoldSet:
+    """Return the data set's own annotations: every sentence under every question of set `gold` with a property."""
+    path = source.dataset / "gold.parquet"
+    if not path.exists():
+        raise BadInput(
+            f"{path} does not exist: the data set in use has no gold; `qaemb use miniature`, then `dvc repro`"
+        )
+    gold, sentences = read_table(path), read_table(source.dataset / "sentences.parquet", ["story", "index", "text"])
+    table = gold.merge(sentences, on=["story", "index"], how="left", validate="one_to_one")
+    if table["text"].isna().any():
+        first = table[table["text"].isna()].iloc[0]
+        raise BadInput(
+            f"{path}: story {first['story']}, sentence {first['index']} is not in sentences.parquet; run `dvc repro`"
+        )
+    questions = [q for q in load_set(source.questions, "gold") if q.property_id in gold.columns]
+    builder = GoldSetBuilder("miniature")
+    for number, row in enumerate(table.to_dict("records")):
+        for question in questions:
+            builder.add(row["text"], question, float(row[str(question.property_id)]), f"{path}, row {number}")
+    return builder.build(path)
+
+
+def read_d3(source: GoldSource) -> GoldSet:
+    """Return a D3 folder: `task_defs.json` ({task: phrase}) and TASK.csv (`input,label`) for each task.
+
+    A task's question comes from the hand table, else from the rule. Tasks without a file are left out, with a note.
+    """
+    if not (source.path / "task_defs.json").is_file():
+        raise BadInput(f"{source.path} is no D3 folder; it needs task_defs.json ({{task: phrase}}) and TASK.csv files")
+    definitions = read_json(source.path / "task_defs.json")
+    if not isinstance(definitions, dict) or not all(isinstance(phrase, str) for phrase in definitions.values()):
+        raise BadInput(f"{source.path / 'task_defs.json'}: expected an object {{task: phrase}}")
+    table = read_questions(source.hand_table) if source.hand_table else {}
+    builder = GoldSetBuilder(_name(source.path))
+    absent = [task for task in definitions if not (source.path / f"{task}.csv").exists()]
+    if absent:
+        builder.notes.append(f"left out, as there is no file: {', '.join(absent)}")
+    tasks: dict[str, str] = {}
+    for task, phrase in definitions.items():
+        if task in absent:
+            continue
+        question = Question(task, table.get(phrase.strip()) or _d3_question(task, phrase))
+        if tasks.setdefault(question.text, task) != task:
+            raise BadInput(
+                f"tasks {tasks[question.text]} and {task} both ask `{question.text}`; give another in the YAML"
+            )
+        path = source.path / f"{task}.csv"
+        for place, values in _csv_rows(path, ("input", "label")):
+            builder.add(values["input"], question, _yes_no(values["label"], place, "label"), place)
+    return builder.build(source.path)
+
+
+def read_boolq(source: GoldSource) -> GoldSet:
+    """Return BoolQ's JSON lines: `question`, `passage`, and `answer` or `label`; a question is asked of its passage."""
+    builder = GoldSetBuilder(_name(source.path))
+    for number, line in enumerate(_read_text(source.path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        place = f"{source.path}, line {number}"
+        values = _json_object(line, place)
+        label = values.get("answer", values.get("label"))
+        for key in ("question", "passage"):
+            if not isinstance(values.get(key), str):
+                raise BadInput(f"{place}: `{key}` is missing or is no text")
+        text = as_question(values["question"])
+        builder.add(values["passage"], Question(f"line{number}", text), _yes_no(label, place, "answer"), place)
+    return builder.build(source.path)
+
+
+def read_ratings(source: GoldSource) -> GoldSet:
+    """Return a CSV `text,question,rating`; a rating is any finite number, more meaning more of a yes."""
+    builder = GoldSetBuilder(_name(source.path), is_rating=True)
+    names: dict[str, str] = {}
+    for place, values in _csv_rows(source.path, ("text", "question", "rating")):
+        try:
+            rating = float(values["rating"])
+        except ValueError:
+            rating = math.nan
+        if not math.isfinite(rating):
+            raise BadInput(f"{place}: rating `{values['rating']}` is not a finite number")
+        name = names.setdefault(values["question"], f"q{len(names) + 1}")
+        builder.add(values["text"], Question(name, values["question"]), rating, place)
+    return builder.build(source.path)
+
+
+def as_question(text: str) -> str:
+    """Return BoolQ's lower-case question as a sentence: a capital letter first, one question mark last.
+
+    >>> as_question("is the sea salty")
+    'Is the sea salty?'
+    """
+    stripped = text.strip().rstrip("?").rstrip()
+    return f"{stripped[:1].upper()}{stripped[1:]}?" if stripped else ""
+
+
+def _kind_of(gold: str, path: Path) -> str:
+    if gold == "miniature":
+        return "miniature"
+    if path.is_dir() and (path / "task_defs.json").exists():
+        return "d3"
+    kind = {".jsonl": "boolq", ".csv": "ratings"}.get(path.suffix.lower())
+    if path.is_dir() or kind is None:
+        raise BadInput(
+            f"{path}: the format can't be told; expected a folder with task_defs.json (d3), a .jsonl file (boolq) or a "
+            ".csv file (ratings); or give --format"
+        )
+    return kind
+
+
+def _name(path: Path) -> str:
+    return re.sub(r"[^\w.-]+", "_", path.resolve().stem)
+
+
+def _d3_question(task: str, phrase: str) -> str:
+    question = question_of(phrase)
+    if question is None:
+        raise BadInput(
+            f"task {task}: no rule turns the phrase `{phrase}` into a question; give it in the YAML of --questions, as "
+            f"a line {json.dumps(phrase)}: 'Does the text ...?'"
+        )
+    return question
+
+
+def _yes_no(value: Any, place: str, key: str) -> float:
+    label = _YES_NO.get(str(value).strip().lower())
+    if label is None:
+        raise BadInput(f"{place}: {key} `{value}` is neither 0 nor 1 (nor true, false, yes, no)")
+    return label
+
+
+def _csv_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield where a row ends (file and line) and its values under `columns`; other columns are ignored."""
+    reader = csv.DictReader(io.StringIO(_read_text(path), newline=""), strict=True)
+    try:
+        for column in columns:
+            if column not in (reader.fieldnames or ()):
+                raise BadInput(f"{path}: there is no column `{column}`; expected the header `{','.join(columns)}`")
+        for row in reader:
+            place = f"{path}, line {reader.line_num}"
+            if None in row or any(row[column] is None for column in columns):
+                raise BadInput(
+                    f"{place}: the row has not as many values as the header; quote texts with commas in them"
+                )
+            yield place, {column: row[column] for column in columns}
+    except csv.Error as error:
+        # The line where the broken row begins; an open quote runs to the end of the file.
+        raise BadInput(
+            f"{path}, line {reader.line_num + 1}: not valid CSV: {error}; close or double its quotes"
+        ) from error
+
+
+def _json_object(line: str, place: str) -> dict[str, Any]:
+    try:
+        values = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise BadInput(f"{place}: not valid JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise BadInput(f"{place}: expected an object with question, passage and answer")
+    return values
+
+
+def _read_text(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return file.read()
+    except OSError as error:
+        raise BadInput(f"{path} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} is not UTF-8: {error}; save it as UTF-8") from error
+
+
+READERS: dict[str, Callable[[GoldSource], GoldSet]] = {
+    "miniature": read_miniature,
+    "d3": read_d3,
+    "boolq": read_boolq,
+    "ratings": read_ratings,
+}
