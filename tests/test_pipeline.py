@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -190,13 +189,7 @@ def test_a_bad_matrix_stops_what_follows(project: Path) -> None:
     succeed("dvc", "repro", "features@qa_student", cwd=project)
 
 
-def test_the_store_is_reachable_for_feast_alone(project: Path) -> None:
-    database = project / "feature_repo" / "data" / "online_store.db"
-    with sqlite3.connect(database) as connection:
-        assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
-
-
-# DATA: mean r over 200 components on the published files, uts03 and uts01.
+# Mean r over 200 components on the published files, uts03 and uts01, by plain ridge under protocol `reference`.
 REFERENCE = {
     "word_rate": (0.078, 0.051),
     "bag_of_words": (0.127, 0.068),
