@@ -73,18 +73,65 @@ class ModelSettings(_Section):
         return self
 
 
-class AnswererSettings(_Section):
-    """What answers: everything here but `batch_tokens` and `threads` is part of the answerer's key."""
+class VllmSettings(_Section):
+    """How engine `vllm` runs; no part of the key."""
 
-    engine: Literal["reference", "shared", "student"]
-    model: str
+    block_size: int | None = Field(None, ge=8, description="tokens in a cache block; default: 32 on CPU, 16 on CUDA")
+    cpu_cache_gib: float = Field(2.0, gt=0, description="memory for keys and values on a CPU")
+    gpu_memory: float = Field(0.9, gt=0, le=1, description="share of the GPU's memory that vLLM may take")
+    max_sequences: int = Field(256, ge=1, description="prompts in one step of the scheduler")
+    tensor_parallel: int = Field(1, ge=1, description="GPUs that share the model")
+
+
+class ServerSettings(_Section):
+    """An OpenAI-compatible server; `model`, `api` and `label` are part of the key, the rest is not."""
+
+    url: str = Field(description="base URL, with /v1")
+    model: str = Field(description="the name under which the server serves the model")
+    api: Literal["completions", "chat"] = Field(
+        "completions", description="completions: token ids of the local tokenizer; chat: messages, top log-probs"
+    )
+    label: str = Field("", description="anything that tells this server's weights from others of the same name")
+    api_key_env: str | None = Field(None, description="environment variable that holds the API key")
+    concurrency: int = Field(16, ge=1, description="requests in flight")
+    timeout_s: float = Field(60.0, gt=0, description="for one request")
+    max_retries: int = Field(6, ge=0, description="of one request, with growing pauses")
+    top_logprobs: int = Field(20, ge=2, description="how many log-probabilities are asked for")
+    usd_per_million_tokens: float | None = Field(None, ge=0, description="price of prompt tokens, for the plan")
+
+
+class AnswererSettings(_Section):
+    """What answers. `batch_tokens`, `threads`, `vllm` and most of `server` change no answer: they are not in its key."""
+
+    engine: Literal["reference", "shared", "vllm", "server", "student", "ensemble"]
+    model: str | None = Field(None, description="a name of section `model`; none for an ensemble or a chat server")
     prompt: str | None = Field(
         None, description="a name of `qaemb prompts list`, or a path with a slash in it; none for a student"
     )
     dtype: Literal["float32", "bfloat16"] = "float32"
     scale: float = Field(20.0, gt=0, description="margin per unit of cosine similarity (zero-shot student)")
-    batch_tokens: int = Field(1024, ge=64, description="tokens in one forward pass")
+    batch_tokens: int | None = Field(None, ge=64, description="tokens in one forward pass; default: found while running")
     threads: int | None = Field(None, ge=1, description="CPU threads; default: all cores")
+    vllm: VllmSettings = VllmSettings()
+    server: ServerSettings | None = None
+    members: list[str] = Field([], description="ensemble: names of other answerers")
+    combine: Literal["mean_margin", "mean_probability"] = Field("mean_margin", description="ensemble: how")
+
+    @model_validator(mode="after")
+    def _engine_has_its_keys(self) -> AnswererSettings:
+        if self.engine == "ensemble":
+            if len(set(self.members)) < 2 or len(set(self.members)) < len(self.members):
+                raise ValueError("engine `ensemble` needs `members`: two or more different answerers")
+            if self.model or self.prompt:
+                raise ValueError("engine `ensemble` takes no `model` and no `prompt`; its members have them")
+        elif self.members:
+            raise ValueError(f"engine `{self.engine}` takes no `members`; only an ensemble has them")
+        if (self.engine == "server") != (self.server is not None):
+            raise ValueError("section `server` belongs to engine `server`, and that engine needs it")
+        needs_model = self.engine != "ensemble" and not (self.server and self.server.api == "chat")
+        if needs_model and not self.model:
+            raise ValueError(f"engine `{self.engine}` needs `model`, a name of section `model`")
+        return self
 
 
 class AnswersJob(_Section):
@@ -108,6 +155,10 @@ class AnswersSettings(_Section):
         for name, job in self.jobs.items():
             if job.answerer not in self.spec:
                 raise ValueError(f"jobs.{name}.answerer: no answerer `{job.answerer}` in answers.spec")
+        for name, spec in self.spec.items():
+            for member in spec.members:
+                if member not in self.spec or self.spec[member].engine == "ensemble":
+                    raise ValueError(f"spec.{name}.members: `{member}` is not an answerer of answers.spec, or an ensemble")
         return self
 
 
@@ -210,7 +261,8 @@ class Settings(_Section):
     @model_validator(mode="after")
     def _names_exist(self) -> Settings:
         for name, spec in self.answers.spec.items():
-            _require(spec.model, self.model, f"answers.spec.{name}.model", "model")
+            if spec.model:
+                _require(spec.model, self.model, f"answers.spec.{name}.model", "model")
         for name, job in self.answers.jobs.items():
             _require(job.segmentation, self.segments, f"answers.jobs.{name}.segmentation", "segments")
         for name, space in self.features.spaces.items():

@@ -64,7 +64,7 @@ def _published_answerer(settings: Settings, workspace: Workspace, name: str) -> 
         known = ", ".join(settings.answers.spec)
         raise BadParameter(f"the published answerer `{name}` is not in params.yaml: answers.spec ({known})")
     spec = settings.answers.spec[name]
-    return build_answerer(name, spec, workspace.model(spec.model))
+    return build_answerer(name, spec, workspace.model(spec.model or ""))
 
 
 def _manifest(settings: Settings, workspace: Workspace, spec: PublishSettings) -> Manifest:

@@ -41,7 +41,7 @@ class SharedAnswerer(CausalAnswerer):
         shared, suffixes = list(map(len, rendered.shared)), list(map(len, rendered.suffixes))
         shape = (len(shared), len(suffixes))
         margin, mass = np.empty(shape, np.float32), np.empty(shape, np.float32)
-        budget = Budget(self.settings.batch_tokens)
+        budget = Budget(self.settings.batch_tokens or 1024)
         with torch.inference_mode(), cpu_threads(self.settings.threads):
             header = self._header(rendered.header)
             for group in budget.prefix_groups(shared, len(rendered.header), suffixes):
