@@ -1,48 +1,79 @@
-"""Which prompts go through the model together: pure index arithmetic on lengths.
-
-A grid of prefixes and suffixes is cut into groups of prefixes (their keys and values are held at one time) and, per
-group, into chunks of suffixes. Both are taken in order of length, so that little is padded.
-"""
+"""How much goes through the model in one pass: pure arithmetic on lengths and times."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-import numpy as np
-
-_MIN_CHUNK = 4  # suffixes of one pass where prefixes abound: a few, so that lengths in a pass are alike
-_MAX_CELLS = 512  # prompts in one pass: their logits over the whole vocabulary are held at one time
-_HELD = 2  # tokens whose keys and values are held, as a multiple of the budget
-_ATTENDED = 16  # positions that one pass attends to, prefixes included, as a multiple of the budget
+_MAX_CELLS = 1024  # answers read in one pass: their logits over the whole vocabulary are held at one time
+_HELD = 4  # tokens whose keys and values are held, as a multiple of the tokens in a pass
+_START, _LEAST, _MOST = 1024, 256, 65_536  # tokens in a pass, when they are searched for
+_TRIAL = 4  # passes that measure one size
+_FASTER = 1.03  # a larger pass takes more memory, so it must pay
 
 
-@dataclass(frozen=True)
-class Budget:
-    """`tokens`: most tokens, padding included, in one pass; a single prompt may exceed it."""
+class PassSize:
+    """Tokens in one pass: `fixed`, or found while answering, by climbing as long as passes get faster.
 
-    tokens: int
+    Nothing is computed for the search: the passes of the job itself are timed.
+    """
 
-    def prefix_groups(self, lengths: Sequence[int], header: int, suffixes: Sequence[int]) -> list[list[int]]:
-        """Return groups of prefix numbers. `lengths` include the header, which is not computed again."""
-        per_cell = max(1, round(float(np.mean(suffixes))) * min(len(suffixes), _MIN_CHUNK))
-        most = min(_MAX_CELLS, max(1, self.tokens // per_cell))
+    def __init__(self, fixed: int | None) -> None:
+        self.tokens = fixed or _START
+        self._most = _MOST
+        self._step = 2.0 if fixed is None else 0.0  # factor to the next size; 0: settled
+        self._best: tuple[float, int] | None = None  # tokens per second, and the size that reached them
+        self._done: list[tuple[int, float]] = []
 
-        def fits(count: int, longest: int) -> bool:
-            held, computed = count * longest, count * (longest - header)
-            return count <= most and held <= _HELD * self.tokens and computed <= self.tokens
+    def record(self, tokens: int, seconds: float) -> None:
+        """Tell how long a pass took. Passes that are not nearly full say nothing about a size."""
+        if not self._step or tokens < 0.7 * self.tokens:
+            return
+        self._done.append((tokens, seconds))
+        if len(self._done) == _TRIAL:
+            n_tokens, total = (sum(column) for column in zip(*self._done, strict=True))
+            self._judge(n_tokens / max(total, 1e-9))
+            self._done = []
 
-        return _runs(lengths, fits)
+    def shrink(self) -> bool:
+        """Halve the passes for good, as memory ran out; False if they are as small as they get."""
+        if self.tokens // 2 < _LEAST:
+            return False
+        self.tokens = self._most = self.tokens // 2
+        self._step = 0.0
+        return True
 
-    def suffix_chunks(self, lengths: Sequence[int], n_prefixes: int, longest_prefix: int) -> list[list[int]]:
-        """Return chunks of suffix numbers for a group of prefixes."""
+    def _judge(self, speed: float) -> None:
+        """Go on in the same direction after a gain; after a loss turn round once, at the start, or settle."""
+        first_move = self._best is not None and self._best[1] == _START
+        if self._best is None or speed > _FASTER * self._best[0]:
+            self._best = speed, self.tokens
+        elif self._step > 1 and first_move:
+            self._step = 0.5
+        else:
+            self._step = 0.0
+        following = int(self._best[1] * self._step)
+        self.tokens = following if _LEAST <= following <= self._most else self._best[1]
+        if self.tokens == self._best[1]:
+            self._step = 0.0
 
-        def fits(count: int, longest: int) -> bool:
-            cells = count * n_prefixes
-            attended = cells * (longest_prefix + longest)
-            return cells <= _MAX_CELLS and cells * longest <= self.tokens and attended <= _ATTENDED * self.tokens
 
-        return _runs(lengths, fits)
+def group_size(lengths: Sequence[int], header: int, tokens: int) -> int:
+    """Return how many of the first prefixes are computed and held together, at least one.
+
+    `lengths` are sorted, longest first, and include the header, which is held for each but not computed again.
+    """
+    longest = lengths[0]
+    return max(1, min(len(lengths), tokens // max(1, longest - header), _HELD * tokens // longest))
+
+
+def rows_per_pass(n_nodes: int, n_answers: int, tokens: int) -> int:
+    """Return how many prefixes go through one pass with a pack of `n_nodes` tokens and `n_answers` endings."""
+    return max(1, min(tokens // n_nodes, _MAX_CELLS // n_answers))
+
+
+def length_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Return batches of row numbers, longest first, each of at most `budget` tokens with padding (or one row)."""
+    return _runs(lengths, lambda count, longest: count * longest <= budget)
 
 
 def _runs(lengths: Sequence[int], fits: Callable[[int, int], bool]) -> list[list[int]]:
@@ -55,8 +86,3 @@ def _runs(lengths: Sequence[int], fits: Callable[[int, int], bool]) -> list[list
         else:
             runs.append([number])
     return runs
-
-
-def length_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Return batches of row numbers, longest first, each of at most `budget` tokens with padding (or one row)."""
-    return _runs(lengths, lambda count, longest: count * longest <= budget)

@@ -93,7 +93,7 @@ class Encoder:
 
         from qaemb.answers.engines.kv import padded
 
-        ids, mask = padded(rows, left=False, device=self._model.device)
+        ids, mask = padded(rows, self._model.device)
         hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state  # (rows, tokens, d)
         weight = mask[:, :, None].to(hidden.dtype)
         mean = (hidden * weight).sum(1) / weight.sum(1)
