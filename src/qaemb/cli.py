@@ -20,6 +20,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+dataset_app = typer.Typer(help="Read stories and responses (stage `dataset`); `check` looks at a folder beforehand.")
+app.add_typer(dataset_app, name="dataset")
 answers_app = typer.Typer(help="Answer a job's questions (stage `answers`); `plan` says beforehand what it takes.")
 questions_app = typer.Typer(help="Check the question bank and its sets (stage `questions`); `adopt` a selected set.")
 app.add_typer(answers_app, name="answers")
@@ -42,12 +44,26 @@ def miniature() -> None:
     stage(*_load())
 
 
-@app.command()
-def dataset() -> None:
+@dataset_app.callback(invoke_without_command=True)
+def dataset(context: typer.Context) -> None:
     """Read stories and responses into tables (stage `dataset`)."""
-    from qaemb.stages.dataset import dataset as stage
+    if context.invoked_subcommand is None:
+        from qaemb.stages.dataset import dataset as stage
 
-    stage(*_load())
+        stage(*_load())
+
+
+@dataset_app.command("check")
+def dataset_check(
+    path: Annotated[Path, typer.Argument(help="the folder of a data set")],
+    adapter: Annotated[str, typer.Option(help="ds003020, lebel_pcs, folder, bids, or auto")] = "auto",
+    problems: Annotated[bool, typer.Option("--problems", help="print warnings and errors only")] = False,
+) -> None:
+    """Say, file by file, what is missing, wrong or suspicious in a folder; exits with 1 if there are errors."""
+    from qaemb.stages.check import check_dataset
+
+    if not check_dataset(path, adapter, problems):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -87,6 +103,14 @@ def model(model: Annotated[str, typer.Option(help="a name in params.yaml: model"
     from qaemb.stages.model import model as stage
 
     stage(*_load(), model)
+
+
+@app.command()
+def answerers() -> None:
+    """Work out the key of every job's answerer (stage `answerers`)."""
+    from qaemb.stages.answerers import answerers as stage
+
+    stage(*_load())
 
 
 @answers_app.callback(invoke_without_command=True)
@@ -134,18 +158,22 @@ def prompts_show(
 
 
 @answers_app.command("evaluate")
-def answers_evaluate(
+def answers_evaluate(  # noqa: PLR0913, PLR0917 - every option is a parameter
     answerer: Annotated[list[str], typer.Option(help="a name in params.yaml: answers.spec; give it again for more")],
     gold: Annotated[str, typer.Option(help="`miniature`, or the path of a gold set")] = "miniature",
     format: Annotated[str, typer.Option(help="d3, boolq, ratings or auto (told from the path)")] = "auto",
     questions: Annotated[Path | None, typer.Option(help="d3: YAML with a question for each phrase")] = None,
     sample: Annotated[int | None, typer.Option(help="evaluate on this many texts, drawn at random")] = None,
     seed: Annotated[int, typer.Option(help="seed of the sample and of the bootstrap")] = 0,
+    prompt: Annotated[
+        list[str] | None, typer.Option(help="the answerer under this prompt; give it again to compare prompts")
+    ] = None,
 ) -> None:
-    """Say how right answerers are on texts with known answers, how well calibrated, and how alike."""
+    """Say how right answerers are on texts with known answers, how well calibrated, how alike, how prompts matter."""
     from qaemb.stages.evaluate import Evaluation, evaluate
 
-    evaluate(*_load(), Evaluation(tuple(answerer), gold, format, questions, sample, seed))
+    asked = Evaluation(tuple(answerer), gold, format, questions, sample, seed, tuple(prompt or ()))
+    evaluate(*_load(), asked)
 
 
 @app.command()
@@ -189,6 +217,17 @@ def encode(name: Annotated[str, typer.Option(help="a name in params.yaml: encode
     from qaemb.stages.encode import encode as stage
 
     stage(*_load(), name)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="the model that you expect to be better, of params.yaml: encode.spaces")],
+    b: Annotated[str, typer.Argument(help="the model that it is compared with")],
+) -> None:
+    """Compare two fitted encoding models on the same test rows: per voxel, per subject, over subjects."""
+    from qaemb.stages.compare import compare as command
+
+    command(*_load(), a, b)
 
 
 @app.command()

@@ -26,17 +26,55 @@ class MiniatureSettings(_Section):
     n_repeats: list[int] = Field([10, 5, 5], description="repeats of each test story, by subject")
 
 
+class BidsSettings(_Section):
+    """How adapter `bids` reads events and fMRIPrep's outputs."""
+
+    derivatives: Path | None = Field(
+        None, description="fMRIPrep's outputs, under dataset.path; default: derivatives/fmriprep if there, else all"
+    )
+    space: str | None = Field(None, description="the space of the images; needed if there are several")
+    mask: Path | None = Field(None, description="a mask for all runs, under dataset.path; default: the runs' own")
+    exclude: list[str] = Field([], description="runs to leave out, as patterns of file names: `sub-03_task-pie_*`")
+    story: Literal["task", "run"] = Field(
+        "task", description="task: a task is a story, further runs of it are repeats; run: every run is a story"
+    )
+    word_column: str = Field("word", description="column of the events that holds the words")
+    trial_type: str = Field("word", description="only events of this trial_type are words, if any has it")
+    onset_tolerance_s: float = Field(0.1, ge=0, description="how far the runs of a story may differ in word onsets")
+    length_tolerance: int = Field(
+        5, ge=0, description="TRs by which runs of a story may differ; they are cut to the shortest"
+    )
+    trim: tuple[int, int] = Field((0, 0), description="TRs to leave out at the start and the end of every run")
+    detrend: bool = Field(True, description="take out a straight line")
+    high_pass_hz: float | None = Field(0.008, gt=0, description="take out slower cosines; null: don't")
+    confounds: list[str] = Field([], description="columns of fMRIPrep's confounds to take out")
+    standardize: bool = Field(True, description="mean 0 and variance 1 per run and voxel")
+
+    @model_validator(mode="after")
+    def _trim_is_not_negative(self) -> BidsSettings:
+        if min(self.trim) < 0:
+            raise ValueError("`trim` counts TRs to leave out, 0 or more")
+        return self
+
+
 class DatasetSettings(_Section):
     """Which stories and responses are read, and how they are split (stage `dataset`)."""
 
     name: str
-    adapter: Literal["ds003020", "lebel_pcs"]
+    adapter: Literal["ds003020", "lebel_pcs", "folder", "bids"]
     path: Path
+    bids: BidsSettings = BidsSettings()
     subjects: list[str] = Field(min_length=1)
     test_stories: list[str] = Field(min_length=1)
     train_stories: list[str] | Literal["all", "shared"] = Field(
         "all", description="a list, `all` others, or those `shared` by every subject"
     )
+
+    @model_validator(mode="after")
+    def _bids_belongs_to_its_adapter(self) -> DatasetSettings:
+        if "bids" in self.model_fields_set and self.adapter != "bids":
+            raise ValueError(f"section `bids` belongs to adapter `bids`, not `{self.adapter}`")
+        return self
 
 
 class SegmentationSettings(_Section):
@@ -84,12 +122,15 @@ class VllmSettings(_Section):
 
 
 class ServerSettings(_Section):
-    """An OpenAI-compatible server; `model`, `api` and `label` are part of the key, the rest is not."""
+    """An OpenAI-compatible server; `model`, `api`, `label` and which log-probs are part of the key, the rest is not."""
 
     url: str = Field(description="base URL, with /v1")
     model: str = Field(description="the name under which the server serves the model")
     api: Literal["completions", "chat"] = Field(
         "completions", description="completions: token ids of the local tokenizer; chat: messages, top log-probs"
+    )
+    logprobs: Literal["exact", "top"] = Field(
+        "exact", description="completions: of the labels' tokens (vLLM), or of the `top_logprobs` most likely ones"
     )
     label: str = Field("", description="anything that tells this server's weights from others of the same name")
     api_key_env: str | None = Field(None, description="environment variable that holds the API key")
@@ -177,6 +218,9 @@ class SpaceSettings(_Section):
     kind: Literal["qa", "gold", "published", "embedding", "bag_of_words", "word_rate"]
     input: Path
     job: str | None = Field(None, description="qa: the answers job")
+    jobs: list[str] | None = Field(
+        None, description="qa, in place of `job`: jobs of the same questions, z-scored per story and averaged"
+    )
     value: Literal["margin", "probability", "binary"] = "margin"
     published: str | None = Field(None, description="published: name of the data set's features")
     model: str | None = Field(None, description="embedding: the encoder")
@@ -186,10 +230,14 @@ class SpaceSettings(_Section):
 
     @model_validator(mode="after")
     def _kind_has_its_keys(self) -> SpaceSettings:
-        needed = {"qa": ["job"], "published": ["published"], "embedding": ["model", "segmentation"]}
+        needed = {"published": ["published"], "embedding": ["model", "segmentation"]}
         for key in needed.get(self.kind, []):
             if getattr(self, key) is None:
                 raise ValueError(f"a space of kind `{self.kind}` needs `{key}`")
+        if self.kind == "qa" and (self.job is None) == (self.jobs is None):
+            raise ValueError("a space of kind `qa` needs `job`, or `jobs` to average several, and not both")
+        if self.jobs is not None and (self.kind != "qa" or len(set(self.jobs)) < max(2, len(self.jobs))):
+            raise ValueError("`jobs` are two or more different answers jobs of a space of kind `qa`")
         return self
 
 
@@ -210,8 +258,8 @@ class EncodeSettings(_Section):
     holdout: float = Field(0.15, gt=0, lt=1, description="reference: last share of train rows that chooses alpha")
     voxel_block: int = Field(4096, ge=1)
     spaces: dict[str, list[str]] = Field(description="name of a model: feature spaces joined in it")
-    n_bootstrap: int = Field(1000, ge=0, description="block bootstraps for intervals of the mean score")
-    block_trs: int = Field(10, ge=1, description="TRs in one block of the bootstrap")
+    n_permutations: int = Field(1000, ge=0, description="surrogate predictions for each voxel's p; 0: no test")
+    block_trs: int = Field(25, ge=1, description="TRs in one block of the jackknife")
     seed: int = 0
 
 
@@ -268,6 +316,8 @@ class Settings(_Section):
         for name, space in self.features.spaces.items():
             if space.job:
                 _require(space.job, self.answers.jobs, f"features.spaces.{name}.job", "answers.jobs")
+            for part in space.jobs or []:
+                _require(part, self.answers.jobs, f"features.spaces.{name}.jobs", "answers.jobs")
             if space.model:
                 _require(space.model, self.model, f"features.spaces.{name}.model", "model")
         for name, parts in self.encode.spaces.items():

@@ -33,6 +33,11 @@ class Workspace:
         return self.work / "questions"
 
     @property
+    def answerers(self) -> Path:
+        """Per answerer of a job: its key and all that is in it."""
+        return self.work / "answerers"
+
+    @property
     def designs(self) -> Path:
         """Per encoding model: its spaces and their digests."""
         return self.work / "designs"

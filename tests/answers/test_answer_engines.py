@@ -1,5 +1,6 @@
 """The contract of `Answerer`, for every engine of the registry, on tiny models with real tokenizers."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,20 +14,66 @@ from qaemb.answers.engines.causal import CausalAnswerer
 from qaemb.errors import BadInput, BadParameter
 
 from .conftest import CONTEXT, QUESTIONS, TEXTS, spec_for
+from .model_server import serving
 
+MARKS = {"vllm": [pytest.mark.vllm]}  # engines that run in an environment of their own, by the marker of their tests
+PROMPTS = ("text_first", "question_first")
 CAUSAL = sorted(
     name for name, engine in ENGINES.items() if isinstance(engine, type) and issubclass(engine, CausalAnswerer)
 )
+
+
+def case(engine: str, *values: object):
+    """A tuple as parameter, with the marks that tests of the engine need."""
+    name = "-".join(str(value) for value in (engine, *values) if value is not None)
+    return pytest.param((engine, *values), marks=MARKS.get(engine, []), id=name)
+
+
 CASES = [
-    *((name, prompt) for name in CAUSAL for prompt in ("text_first", "question_first")),
-    *((name, None) for name in sorted(set(ENGINES) - set(CAUSAL))),
+    *(case(name, prompt) for name in (*CAUSAL, "server") for prompt in PROMPTS),
+    *(case(name, None) for name in sorted(set(ENGINES) - {*CAUSAL, "server"})),
+]
+BATCHES = [  # vLLM's engine would start anew for each size; 256 makes it cut prompts into pieces
+    case(name, prompt, tokens)
+    for name in CAUSAL
+    for prompt in PROMPTS
+    for tokens in ((256,) if name == "vllm" else (64, 4096))
 ]
 
 
-@pytest.fixture(scope="session", params=CASES, ids=lambda case: "-".join(filter(None, case)))
-def answerer(request, tiny_llm: Path, tiny_encoder: Path) -> Answerer:
+@pytest.fixture(scope="module")
+def running_vllm(tiny_llm: Path):
+    """vLLM takes half a minute to start: while this lives, all answerers of this module share its engine."""
+    answerer = build_answerer("v", spec_for("vllm"), tiny_llm)
+    assert answerer.engine.longest < CONTEXT
+    yield
+    answerer.close()
+
+
+@pytest.fixture(scope="module")
+def server_section(tiny_llm: Path):
+    """The section `server` for a running server."""
+    with serving(tiny_llm) as server:
+        yield {"url": server.url, "model": "tiny"}
+
+
+@pytest.fixture(scope="module")
+def needs(request) -> Callable[[str], dict[str, object]]:
+    """Starts what an engine needs, and returns the settings that say where it is."""
+
+    def start(engine: str) -> dict[str, object]:
+        if engine == "vllm":
+            request.getfixturevalue("running_vllm")
+        return {"server": request.getfixturevalue("server_section")} if engine == "server" else {}
+
+    return start
+
+
+@pytest.fixture(scope="module", params=CASES)
+def answerer(request, needs, tiny_llm: Path, tiny_encoder: Path) -> Answerer:
     engine, prompt = request.param
-    return build_answerer("x", spec_for(engine, prompt=prompt), tiny_llm if prompt else tiny_encoder)
+    settings = spec_for(engine, prompt=prompt, **needs(engine))
+    return build_answerer("x", settings, tiny_llm if prompt else tiny_encoder)
 
 
 def test_answers_have_the_grids_shape_and_type(answerer, texts, questions):
@@ -95,12 +142,12 @@ def test_cost_grows_with_texts_and_questions(answerer, texts, questions):
     assert whole.tokens > fewer.tokens >= answerer.cost(texts[:2], questions[:1]).tokens > 0
 
 
-@pytest.mark.parametrize("prompt", ["text_first", "question_first"])
-@pytest.mark.parametrize("engine", CAUSAL)
-@pytest.mark.parametrize("batch_tokens", [64, 4096])
-def test_every_causal_engine_agrees_with_reference(engine, prompt, batch_tokens, tiny_llm, texts, questions):
+@pytest.mark.parametrize("batch", BATCHES)
+def test_every_causal_engine_agrees_with_reference(batch, tiny_llm, needs, texts, questions):
+    engine, prompt, batch_tokens = batch
     expected = build_answerer("r", spec_for("reference", prompt=prompt), tiny_llm)
-    tested = build_answerer("e", spec_for(engine, prompt=prompt, batch_tokens=batch_tokens), tiny_llm)
+    settings = spec_for(engine, prompt=prompt, batch_tokens=batch_tokens, **needs(engine))
+    tested = build_answerer("e", settings, tiny_llm)
     assert tested.key == expected.key
     a, b = expected.answer(texts, questions), tested.answer(texts, questions)
     np.testing.assert_allclose(b.margin, a.margin, atol=1e-4)
@@ -110,7 +157,12 @@ def test_every_causal_engine_agrees_with_reference(engine, prompt, batch_tokens,
 def test_what_is_not_an_answer_is_not_in_the_key(tiny_llm):
     keys = {
         build_answerer("x", spec_for(engine, batch_tokens=tokens, threads=threads), tiny_llm).key
-        for engine, tokens, threads in [("reference", 64, None), ("shared", 64, 1), ("shared", 4096, 2)]
+        for engine, tokens, threads in [
+            ("reference", 64, None),
+            ("shared", 64, 1),
+            ("shared", 4096, 2),
+            ("vllm", 64, 1),
+        ]
     }
     assert len(keys) == 1
 

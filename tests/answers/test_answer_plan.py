@@ -84,3 +84,13 @@ def test_ids_must_be_unique_and_the_hashes_of_their_texts():
     with pytest.raises(BadInput, match=r"segment 0000 \(number 1\) is not the hash of its text"):
         Wanted([text_id("a"), "0000"], ["a", "b"], [text_id("q?")], ["q?"]).check()
     wanted_for(["a", "b"], ["q?", "r?"]).check()
+
+
+def test_a_billed_plan_names_its_price_and_answers_nothing_for_a_time(tiny_llm, texts, questions):
+    section = {"url": "http://127.0.0.1:9/v1", "model": "tiny", "usd_per_million_tokens": 2.5}  # nothing listens there
+    answerer = build_answerer("x", spec_for("server", server=section), tiny_llm)
+    wanted = wanted_for(texts, questions)
+    plan = timed(answerer, wanted, make_plan(answerer, wanted, np.ones((len(texts), len(questions)), bool), 9))
+    assert plan.usd == pytest.approx(2.5e-6 * plan.tokens)
+    assert plan.seconds is None
+    assert replace(plan, usd=1234.5).describe().endswith("time unknown, about 1,234.50 USD")

@@ -77,11 +77,21 @@ def test_the_parts_are_the_whole_prompt(settings, workspace, capsys, name):
 def test_the_cost_is_that_of_the_engines(settings, workspace, capsys, name):
     show_prompt(settings, workspace, name, "smollm2", SAMPLE)
     cost = sections(capsys.readouterr().out)["cost"][1]
-    grid = [SAMPLE.text] * SAMPLE.n_texts, [SAMPLE.question] * SAMPLE.n_questions
+    first_words = words_of_one_token(settings, workspace)  # as many tokens as the sample, and no two begin alike
+    texts = [SAMPLE.text.replace("We", word, 1) for word in first_words[: SAMPLE.n_texts]]
+    questions = [SAMPLE.question.replace("Does", word, 1) for word in first_words[: SAMPLE.n_questions]]
     for engine, kind in (("shared", SharedAnswerer), ("reference", ReferenceAnswerer)):
-        tokens = answerer(kind, settings, workspace, name).cost(*grid).tokens
+        tokens = answerer(kind, settings, workspace, name).cost(texts, questions).tokens
         cells = SAMPLE.n_texts * SAMPLE.n_questions
         assert re.search(rf"engine {engine} +{tokens / cells:.1f} tokens a cell, {tokens:,} in all", cost)
+    alike = [SAMPLE.text] * SAMPLE.n_texts, [SAMPLE.question] * SAMPLE.n_questions
+    fewer = answerer(SharedAnswerer, settings, workspace, name).cost(*alike).tokens
+    assert fewer < answerer(SharedAnswerer, settings, workspace, name).cost(texts, questions).tokens
+
+
+def words_of_one_token(settings: Settings, workspace: Workspace) -> list[str]:
+    vocabulary = answerer(SharedAnswerer, settings, workspace, "text_first").tokenizer.get_vocab()
+    return sorted(token[1:] for token in vocabulary if re.fullmatch("Ġ[A-Z][a-z]{3}", token))
 
 
 def test_a_users_control_token_is_told_from_the_models(settings, workspace, capsys):

@@ -3,7 +3,11 @@ from __future__ import annotations
 import pytest
 
 from qaemb.errors import BadInput
+from qaemb.files import read_json
 from qaemb.report.jobs import JobPlaces, read_job
+from qaemb.settings import AnswererSettings
+
+from .conftest import write_json
 
 
 @pytest.fixture
@@ -58,3 +62,22 @@ def test_grades_with_other_columns_are_named(read, workspace):
     (workspace.validation("llm_sentence") / "grades.csv").write_text("name,score\na,1\n")
     with pytest.raises(BadInput, match=r"grades\.csv lacks some of the columns"):
         read("llm_sentence")
+
+
+def test_an_ensemble_shows_its_members_and_their_models(read, settings, workspace):
+    own = AnswererSettings(engine="ensemble", members=["plain", "chat"])
+    settings.answers.spec["llm"] = own
+    path = workspace.answers("llm_tr") / "spec.json"
+    lists = {"members": ["chat", "plain"], "model": [None, {"name": "llama"}], "model_digest": [None, "d" * 64]}
+    write_json(path, read_json(path) | lists)
+    job = read("llm_tr")
+    assert (job.engine, job.model, job.model_digest) == ("ensemble", "plain (llama), chat", None)
+    path.unlink()
+    assert read("llm_tr").model == "plain, chat"
+
+
+def test_a_server_without_a_local_model_shows_its_name_of_it(read, settings):
+    server = {"url": "http://127.0.0.1:9/v1", "model": "served", "api": "chat"}
+    own = AnswererSettings.model_validate({"engine": "server", "prompt": "text_first", "server": server})
+    settings.answers.spec["llm"] = own
+    assert read("llm_tr").model == "served"

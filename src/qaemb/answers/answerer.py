@@ -27,10 +27,14 @@ class Answers:
 
 @dataclass(frozen=True)
 class Cost:
-    """What answering takes: `tokens` through the model, and `n_cut` texts that are too long and lose their start."""
+    """What answering takes: `tokens` through the model, `n_cut` texts that are too long and lose their start.
+
+    `usd` is the price of the tokens, None where nothing is billed (or no price is known).
+    """
 
     tokens: int
     n_cut: int
+    usd: float | None = None
 
 
 class Answerer(Protocol):
@@ -47,6 +51,10 @@ class Answerer(Protocol):
     @property
     def key(self) -> str:
         """The hash of `spec`: the name of this answerer's folder in the store."""
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What the engine measured since it was built, e.g. the hit rate of a prefix cache; empty: nothing."""
 
     def cost(self, texts: Sequence[str], questions: Sequence[str]) -> Cost:
         """Return the cost of answering without answering (tokenises only)."""

@@ -55,12 +55,13 @@ class Block:
 
 @dataclass(frozen=True)
 class Plan:
-    """What remains to be done. `seconds` is None where no speed has been measured."""
+    """What remains to be done. `seconds` is None where no speed was measured, `usd` where nothing is billed."""
 
     n_wanted: int
     blocks: tuple[Block, ...]
     tokens: int
     seconds: float | None = None
+    usd: float | None = None
 
     @property
     def n_missing(self) -> int:
@@ -74,13 +75,17 @@ class Plan:
         if self.n_missing:
             duration = "unknown" if self.seconds is None else f"about {_duration(self.seconds)}"
             line += f" in {len(self.blocks)} blocks, {self.tokens:,} tokens, time {duration}"
+            if self.usd is not None:
+                line += f", about {self.usd:,.2f} USD"
         return line
 
 
 def make_blocks(missing: NDArray[np.bool_], block_texts: int) -> Iterator[Block]:
     """Yield blocks that cover the missing cells (texts, questions) exactly once.
 
-    Texts that miss the same questions go together, in their order, at most `block_texts` at a time.
+    Texts that miss the same questions go together, in their order, at most `block_texts` at a time. So the questions of
+    a text stay together, which engines that share prefixes answer with fewer tokens than blocks of one question. Where
+    each text misses a question of its own, every block is one cell: no larger rectangle is free of cells not asked for.
     """
     rows_by_pattern: dict[bytes, list[int]] = {}
     for row, pattern in enumerate(missing):
@@ -98,7 +103,10 @@ def make_plan(answerer: Answerer, wanted: Wanted, missing: NDArray[np.bool_], bl
     for block in blocks:  # what several blocks ask is counted once
         rows.setdefault(block.columns, []).extend(block.rows)
     whole = (Block(tuple(numbers), columns) for columns, numbers in rows.items())
-    return Plan(missing.size, blocks, sum(answerer.cost(*inputs(wanted, block)).tokens for block in whole))
+    costs = [answerer.cost(*inputs(wanted, block)) for block in whole]
+    usd = sum(cost.usd for cost in costs if cost.usd is not None)
+    billed = any(cost.usd is not None for cost in costs)
+    return Plan(missing.size, blocks, sum(cost.tokens for cost in costs), usd=usd if billed else None)
 
 
 def inputs(wanted: Wanted, block: Block) -> tuple[list[str], list[str]]:
@@ -109,10 +117,13 @@ def inputs(wanted: Wanted, block: Block) -> tuple[list[str], list[str]]:
 def timed(answerer: Answerer, wanted: Wanted, plan: Plan) -> Plan:
     """Return the plan with a time: a few of its cells are answered to measure the speed here and now, and thrown away.
 
-    One cell is answered first, as it takes the loading of the model.
+    One cell is answered first, as it takes the loading of the model. Where answers are billed nothing is thrown away:
+    the plan stays without a time.
     """
     if not plan.blocks:
         return replace(plan, seconds=0.0)
+    if plan.usd is not None:
+        return plan
     texts, questions = inputs(wanted, plan.blocks[0])
     answerer.answer(texts[:1], questions[:1])
     step = max(1, len(texts) // _SAMPLE_TEXTS)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from qaemb.answers.answerer import Answerer, Answers
@@ -54,10 +55,14 @@ def _advance(bar: tqdm[Any], n_cells: int) -> None:
     bar.update(n_cells)
 
 
-def read_all(store: Store, wanted: Wanted) -> Answers:
-    """Return all wanted cells from the store alone; StoreError if one is missing."""
+def read_all(store: Store, wanted: Wanted, asked: NDArray[np.bool_] | None = None) -> Answers:
+    """Return the wanted cells from the store alone; StoreError if one is missing.
+
+    Of a mask `asked` (texts, questions), only its cells must be there; the others are NaN where the store lacks them.
+    """
     found = store.read(wanted.segment_ids, wanted.question_ids)
-    n_missing = int(np.isnan(found.margin).sum())
+    missing = np.isnan(found.margin)
+    n_missing = int((missing if asked is None else missing & asked).sum())
     if n_missing:
         raise StoreError(f"{n_missing} cells are not in {store.folder}; run `qaemb answers` again")
     return found

@@ -12,6 +12,7 @@ from qaemb.errors import BadInput
 from qaemb.features.counts import RATE_COLUMNS, bag_of_words, count_words, most_frequent, word_rate
 from qaemb.features.inputs import Inputs, read_approved, read_gold, read_occurrences, read_published
 from qaemb.features.placing import filter_to_rows, put_in_rows, words_of_spans
+from qaemb.features.scaling import zscore
 from qaemb.features.space import Space
 from qaemb.files import read_table
 from qaemb.stimuli.segmentation import StoryWords, cut_sentences
@@ -19,13 +20,16 @@ from qaemb.stimuli.segmentation import StoryWords, cut_sentences
 # A zero-width space: the tokenizers of BERT's family drop it, so only the markers around a text are left. The encoder
 # refuses blank texts, rightly: elsewhere they are a mistake.
 _NOTHING = "\u200b"
+_MAX_NAMES = 5  # questions named in an error
 
 
 def build_qa(inputs: Inputs) -> Space:
-    """Return the answers of a job, placed on TRs; columns carry the questions' names.
+    """Return the answers of a job, placed on TRs, or the mean over several jobs; columns carry the questions' names.
 
-    BadMatrix if the matrix was not approved by validation.
+    BadMatrix if a matrix was not approved by validation; BadInput if jobs to be averaged differ in their questions.
     """
+    if inputs.members:
+        return _mean_over_jobs({job: build_qa(own) for job, own in inputs.members.items()})
     assert inputs.answers is not None
     assert inputs.validation is not None
     table = read_approved(inputs.answers, inputs.validation)
@@ -91,6 +95,30 @@ def build_word_rate(inputs: Inputs) -> Space:
     columns = inputs.space.columns or list(RATE_COLUMNS)
     counts = count_words(inputs.train_stories())
     return Space(columns, {name: word_rate(story, counts, columns) for name, story in inputs.stories()})
+
+
+def _mean_over_jobs(spaces: dict[str, Space]) -> Space:
+    """Return the mean over jobs of each question's feature, z-scored within its story; names as in the first job.
+
+    Standardising before averaging lets every job count alike, however large its margins are.
+    """
+    first = next(iter(spaces))
+    names = spaces[first].names
+    columns = {}
+    for job, space in spaces.items():
+        differing = [f"`{name}`" for name in (*names, *space.names) if (name in names) != (name in space.names)]
+        if differing:
+            shown = ", ".join(differing[:_MAX_NAMES]) + (", ..." if len(differing) > _MAX_NAMES else "")
+            raise BadInput(
+                f"jobs `{first}` and `{job}` can't be averaged: {len(differing)} questions are in one of them only "
+                f"({shown}); give both the same question set"
+            )
+        columns[job] = [space.names.index(name) for name in names]
+    values = {}
+    for story in spaces[first].values:
+        scaled = [zscore(space.values[story][:, columns[job]]) for job, space in spaces.items()]
+        values[story] = np.mean(scaled, axis=0).astype(np.float32)
+    return Space(names, values)
 
 
 def _place(

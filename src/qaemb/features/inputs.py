@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,8 @@ from qaemb.stimuli.segments import story_words
 class Inputs:
     """One space's settings and the folders that it may read; a folder is None where its kind needs none.
 
-    `segmentation` is how the segments of `segments` were cut, `answers` and `validation` belong to the space's job.
+    `segmentation` is how the segments of `segments` were cut, `answers` and `validation` belong to the space's job. A
+    space that averages several jobs has none of these four itself: `members` has an entry for each job.
     """
 
     space: SpaceSettings
@@ -33,6 +34,7 @@ class Inputs:
     answers: Path | None = None
     validation: Path | None = None
     model: Path | None = None
+    members: Mapping[str, Inputs] = field(default_factory=dict)
 
     def stories(self) -> Iterator[tuple[str, StoryWords]]:
         """Yield name and words of every story, in the data set's order."""

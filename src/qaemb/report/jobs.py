@@ -35,7 +35,7 @@ def read_job(name: str, job: AnswersJob, answerer: AnswererSettings, places: Job
         job=name,
         answerer=job.answerer,
         engine=answerer.engine,
-        model=answerer.model,
+        model=_model(answerer, spec),
         segmentation=job.segmentation,
         question_set=job.set,
         n_segments=int(verdict["n_segments"]),
@@ -44,13 +44,22 @@ def read_job(name: str, job: AnswersJob, answerer: AnswererSettings, places: Job
         masses=read_histogram(places.answers / "mass.parquet", (0.0, 1.0)),
         summary=read_table(places.validation / "summary.parquet"),
         key=spec.get("key"),
-        model_digest=spec.get("model_digest"),
+        model_digest=None if answerer.members else spec.get("model_digest"),
         prompt=answerer.prompt,
         cells_per_s=_number(_json(places.metrics).get("cells_per_s")),
         n_checks=len(verdict.get("expectations", [])),
         grades=_grades(places.validation / "grades.csv"),
         data_docs=_docs(places),
     )
+
+
+def _model(answerer: AnswererSettings, spec: dict[str, Any]) -> str:
+    """What answered: the local model, a server's name of it, or an ensemble's members, each with its model."""
+    if answerer.members:
+        infos = dict(zip(spec.get("members", []), spec.get("model", []), strict=False))
+        named = {member: infos.get(member) for member in answerer.members}
+        return ", ".join(f"{member} ({info['name']})" if info else member for member, info in named.items())
+    return answerer.model or (answerer.server.model if answerer.server else "")
 
 
 def _grades(path: Path) -> pd.DataFrame | None:

@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qaemb.answers import Answerer, Answers, build_answerer
-from qaemb.answers.models import read_model_info
-from qaemb.answers.plan import Plan, Wanted, make_plan, timed
-from qaemb.answers.run import RunStats, read_all, run_plan
-from qaemb.answers.store import Store
+from qaemb.answers import Answers, open_answerer
+from qaemb.answers.engines.causal import CausalAnswerer
+from qaemb.answers.models import ModelInfo, read_model_info
+from qaemb.answers.plan import Wanted
+from qaemb.answers.run import RunStats
+from qaemb.answers.stored import Stored
 from qaemb.errors import BadParameter
 from qaemb.files import atomic_folder, read_table, write_json, write_table
 from qaemb.questions import Question, load_set
 from qaemb.settings import AnswersJob, Settings
 from qaemb.workspace import Workspace
 
-_WORTH_TIMING = 1000  # cells; fewer are answered before a measured time would help
+_CLEARLY = 0.9  # of the tokens: a smaller gain is not worth another prompt
 
 
 @dataclass(frozen=True)
 class _Job:
-    """A job with everything it names looked up."""
+    """A job with everything it names looked up; `models` by answerer, None where it has no local model."""
 
     name: str
     settings: AnswersJob
-    answerer: Answerer
-    model_folder: Path
-    store: Store
+    stored: Stored
+    models: dict[str, ModelInfo | None]
     wanted: Wanted
     questions: list[Question]
 
@@ -44,26 +43,42 @@ def answers(settings: Settings, workspace: Workspace, job: str) -> None:
     same files. BadParameter or BadInput name what is unknown or wrong, StoreError a damaged block.
     """
     opened = _open(settings, workspace, job)
-    plan = _plan(opened, settings.answers.block_texts)
-    if plan.n_missing >= _WORTH_TIMING:
-        plan = timed(opened.answerer, opened.wanted, plan)
-    print(f"answers {job}: {plan.describe()}", flush=True)
-    stats = run_plan(opened.answerer, opened.store, opened.wanted, plan, job)
-    found = read_all(opened.store, opened.wanted)
+    plans = opened.stored.plan(opened.wanted, settings.answers.block_texts)
+    print(opened.stored.describe(f"answers {job}", plans), flush=True)
+    stats = opened.stored.run(opened.wanted, plans, job)
+    found = opened.stored.read(opened.wanted)
     with atomic_folder(workspace.answers(job)) as folder:
         write_table(folder / "margin.parquet", _matrix(opened, found.margin))
         write_table(folder / "mass.parquet", _matrix(opened, found.mass))
         write_json(folder / "spec.json", _spec(opened))
-    write_json(workspace.metrics("answers", job), _figures(found, stats))
+    measured = opened.stored.answerer.figures
+    write_json(workspace.metrics("answers", job), measured | _figures(found, stats))
+    by = f" by {len(opened.stored.members)} members" if opened.stored.members else ""
     speed = f", {stats.cells_per_s:.1f} cells/s" if stats.cells else ""
-    print(f"answers {job}: {found.margin.size:,} cells, {stats.cells:,} answered now{speed}")
+    print(f"answers {job}: {found.margin.size:,} cells, {stats.cells:,} answered now{by}{speed}")
+    if measured:
+        print(f"answers {job}: " + ", ".join(f"{name} {value:.4g}" for name, value in measured.items()))
 
 
 def plan_job(settings: Settings, workspace: Workspace, job: str) -> None:
     """Print what the stage `answers` would do for a job: cells, tokens, and the time at the speed measured now."""
     opened = _open(settings, workspace, job)
-    plan = timed(opened.answerer, opened.wanted, _plan(opened, settings.answers.block_texts))
-    print(f"answers {job}: {plan.describe()}")
+    plans = opened.stored.plan(opened.wanted, settings.answers.block_texts, timed_from=1)
+    print(opened.stored.describe(f"answers {job}", plans))
+    for name, answerer in opened.stored.causal().items():
+        if plans[name].n_missing:
+            _advise_order(f"answers {job}, {name}", answerer, opened.wanted)
+
+
+def _advise_order(title: str, answerer: CausalAnswerer, wanted: Wanted) -> None:
+    """Say so where the other order of the prompt takes clearly fewer tokens for the whole job."""
+    own, other = (one.cost(wanted.texts, wanted.questions).tokens for one in (answerer, answerer.in_other_order()))
+    if other < _CLEARLY * own:
+        order = "question_first" if answerer.prompt.order == "text_first" else "text_first"
+        print(
+            f"{title}: prompt `{answerer.prompt.name}` is {answerer.prompt.order}; a prompt that is {order} would take "
+            f"about {other:,} tokens for all cells, not {own:,} (another key, other answers: docs/prompts.md)"
+        )
 
 
 def _open(settings: Settings, workspace: Workspace, name: str) -> _Job:
@@ -71,9 +86,8 @@ def _open(settings: Settings, workspace: Workspace, name: str) -> _Job:
     if name not in jobs:
         raise BadParameter(f"no job `{name}` in params.yaml, section answers.jobs; there are: {', '.join(jobs)}")
     job = jobs[name]
-    spec = settings.answers.spec[job.answerer]
-    model_folder = workspace.model(spec.model)
-    answerer = build_answerer(job.answerer, spec, model_folder)
+    answerer = open_answerer(job.answerer, settings.answers.spec, workspace.model)
+    stored = Stored(job.answerer, answerer, workspace.root / settings.answers.store)
     segments = read_table(workspace.segments(job.segmentation) / "segments.parquet")
     questions = load_set(workspace.questions, job.set)
     wanted = Wanted(
@@ -83,13 +97,14 @@ def _open(settings: Settings, workspace: Workspace, name: str) -> _Job:
         questions=[question.text for question in questions],
     )
     wanted.check()
-    store = Store(workspace.root / settings.answers.store, answerer.key)
-    return _Job(name, job, answerer, model_folder, store, wanted, questions)
+    names = [member.name for member in stored.members] or [job.answerer]
+    models = {own: _model(settings, workspace, own) for own in names}
+    return _Job(name, job, stored, models, wanted, questions)
 
 
-def _plan(job: _Job, block_texts: int) -> Plan:
-    stored = job.store.read(job.wanted.segment_ids, job.wanted.question_ids)
-    return make_plan(job.answerer, job.wanted, np.isnan(stored.margin), block_texts)
+def _model(settings: Settings, workspace: Workspace, answerer: str) -> ModelInfo | None:
+    name = settings.answers.spec[answerer].model
+    return read_model_info(workspace.model(name)) if name else None
 
 
 def _matrix(job: _Job, values: NDArray[np.float32]) -> pd.DataFrame:
@@ -100,20 +115,28 @@ def _matrix(job: _Job, values: NDArray[np.float32]) -> pd.DataFrame:
 
 def _spec(job: _Job) -> dict[str, Any]:
     """What the matrix is, in full: a function of parameters, model, segments and questions, not of this run."""
-    model = read_model_info(job.model_folder)
+    answerer = job.stored.answerer
     return {
         "job": job.name,
         "answerer": job.settings.answerer,
-        "key": job.answerer.key,
-        "spec": job.answerer.spec,
-        "model": asdict(model),
-        "model_digest": model.digest,
+        "key": answerer.key,
+        "spec": answerer.spec,
+        **_models(job),
         "segmentation": job.settings.segmentation,
         "n_segments": len(job.wanted.segment_ids),
-        "n_cut": job.answerer.cost(job.wanted.texts, job.wanted.questions).n_cut,
+        "n_cut": answerer.cost(job.wanted.texts, job.wanted.questions).n_cut,
         "set": job.settings.set,
         "questions": [{"name": q.name, "question_id": q.question_id, "text": q.text} for q in job.questions],
     }
+
+
+def _models(job: _Job) -> dict[str, Any]:
+    """`model` and `model_digest`; of an ensemble lists of these, in the order of `members` (and of `spec.members`)."""
+    infos = [asdict(info) if info else None for info in job.models.values()]
+    digests = [info.digest if info else None for info in job.models.values()]
+    if not job.stored.members:
+        return {"model": infos[0], "model_digest": digests[0]}
+    return {"members": list(job.models), "model": infos, "model_digest": digests}
 
 
 def _figures(found: Answers, stats: RunStats) -> dict[str, float]:

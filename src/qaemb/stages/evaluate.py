@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from qaemb.answers import Answerer, build_answerer
-from qaemb.answers.plan import Plan, Wanted, make_plan, timed
-from qaemb.answers.run import run_plan
-from qaemb.answers.store import Store
+from qaemb.answers import answerer_settings, open_answerer
+from qaemb.answers.plan import Wanted
+from qaemb.answers.stored import Stored
 from qaemb.errors import BadInput, BadParameter
 from qaemb.files import atomic_folder, write_json
 from qaemb.identity import text_id
-from qaemb.settings import Settings
+from qaemb.settings import AnswererSettings, Settings
 from qaemb.validation import evaluation as ev
+from qaemb.validation.evaluation_sensitivity import sensitivity, sensitivity_summary
+from qaemb.validation.evaluation_text import agreement_text, scores_text, sensitivity_text
 from qaemb.validation.gold_set import GoldSet, sample
 from qaemb.validation.gold_sets import GoldSource, read_gold
 from qaemb.validation.reliability_figure import draw_reliability
 from qaemb.workspace import Workspace
 
-_WORTH_TIMING = 1000  # cells; fewer are answered before a measured time would help
 _MAX_GRID = 200_000_000  # texts x questions that are looked up at once: two float32 grids of 0.8 GB
-_MAX_ROWS = 60  # questions in the printed table
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the user asks for; `gold` is `miniature` or a path, `sample` a number of texts."""
+    """What the user asks for; `gold` is `miniature` or a path, `sample` a number of texts.
+
+    With `prompts`, the one answerer is evaluated under each of them in place of its own.
+    """
 
     answerers: tuple[str, ...]
     gold: str = "miniature"
@@ -39,54 +43,71 @@ class Evaluation:
     questions: Path | None = None
     sample: int | None = None
     seed: int = 0
+    prompts: tuple[str, ...] = ()
 
 
 def evaluate(settings: Settings, workspace: Workspace, asked: Evaluation) -> None:
     """Print how right and how alike answerers are on a gold set, and write reports/evaluation/GOLD/.
 
     Labelled cells that the store lacks are answered and kept in it; cells without a label are not asked. BadParameter
-    names an unknown answerer, BadInput what is wrong with the gold.
+    names an unknown answerer or a prompt that can't be put to it, BadInput what is wrong with the gold.
     """
-    opened = _open(settings, workspace, asked.answerers)
+    opened = _open(settings, workspace, asked)
     gold = _gold(workspace, asked)
     for note in gold.notes:
         print(f"evaluate {gold.name}: {note}")
-    answers = {
-        name: _answer(answerer, Store(workspace.root / settings.answers.store, answerer.key), gold, settings, name)
-        for name, answerer in opened.items()
-    }
+    answers = {name: _answer(stored, gold, settings.answers.block_texts) for name, stored in opened.items()}
     low_mass = settings.validate_.low_mass
     tables = {name: ev.per_question(gold, found, low_mass) for name, found in answers.items()}
     summaries = {
-        name: {"key": opened[name].key, **ev.overall(gold, answers[name], tables[name], low_mass, asked.seed)}
+        name: {"key": opened[name].answerer.key, **ev.overall(gold, answers[name], tables[name], low_mass, asked.seed)}
         for name in answers
     }
     alike = ev.agreement(gold, answers)
-    for name in answers:
-        print(_report(gold, name, tables[name], summaries[name]))
-    if len(answers) > 1:
-        print(_alike_report(alike))
+    spread = sensitivity(gold, answers) if len(asked.prompts) > 1 else None
+    summary = _summary(gold, asked, summaries, alike, spread)
+    print(_report(gold, asked, tables, spread, summary))
     folder = workspace.reports / "evaluation" / gold.name
     with atomic_folder(folder) as new:
         _joined(tables).to_csv(new / "per_question.csv", index=False)
         alike.to_csv(new / "agreement.csv", index=False)
+        if spread is not None:
+            spread.to_csv(new / "sensitivity.csv", index=False)
         if not gold.is_rating:
-            curves = {name: ev.reliability_table(gold, found) for name, found in answers.items()}
-            _joined(curves).to_csv(new / "reliability.csv", index=False)
-            pooled = {name: curve[curve["name"] == ev.POOLED] for name, curve in curves.items()}
-            draw_reliability(new / "reliability.png", gold.name, pooled)
-        write_json(new / "summary.json", _plain(_summary(gold, asked, summaries, alike)))
+            _write_reliability(new, gold, answers)
+        write_json(new / "summary.json", _plain(summary))
     print(f"evaluate: {gold.n_cells:,} cells of {gold.name}, {len(answers)} answerer(s); more in {folder}")
 
 
-def _open(settings: Settings, workspace: Workspace, names: tuple[str, ...]) -> dict[str, Answerer]:
-    spec = settings.answers.spec
-    for name in names:
-        if name not in spec:
-            raise BadParameter(
-                f"no answerer `{name}` in params.yaml, section answers.spec; there are: {', '.join(spec)}"
-            )
-    return {name: build_answerer(name, spec[name], workspace.model(spec[name].model)) for name in names}
+def _open(settings: Settings, workspace: Workspace, asked: Evaluation) -> dict[str, Stored]:
+    """The answerers by name, or the one answerer under each prompt, as `ANSWERER[PROMPT]`."""
+    spec, names = settings.answers.spec, asked.answerers
+    if asked.prompts:
+        under = _under_prompts(spec, asked)
+        spec, names = spec | under, tuple(under)
+    root = workspace.root / settings.answers.store
+    opened = {name: Stored(name, open_answerer(name, spec, workspace.model), root) for name in names}
+    if asked.prompts:
+        for first, second in combinations(opened.values(), 2):
+            if first.answerer.key == second.answerer.key:
+                raise BadParameter(f"`{first.name}` and `{second.name}` are one prompt under two names; leave out one")
+    return opened
+
+
+def _under_prompts(spec: Mapping[str, AnswererSettings], asked: Evaluation) -> dict[str, AnswererSettings]:
+    """The settings of the one answerer under each prompt, by name; BadParameter where that makes no sense."""
+    if len(asked.answerers) > 1:
+        raise BadParameter(f"--prompt goes with one --answerer, not with {len(asked.answerers)}; leave out the others")
+    name = asked.answerers[0]
+    own = answerer_settings(name, spec)
+    if own.members:
+        raise BadParameter(f"--prompt can't be put to the ensemble `{name}`; name a member: {', '.join(own.members)}")
+    if own.prompt is None:
+        raise BadParameter(f"--prompt can't be put to answerer `{name}`: engine `{own.engine}` takes none")
+    for prompt in asked.prompts:
+        if asked.prompts.count(prompt) > 1:
+            raise BadParameter(f"--prompt {prompt} is given twice; give different prompts")
+    return {f"{name}[{prompt}]": own.model_copy(update={"prompt": prompt}) for prompt in asked.prompts}
 
 
 def _gold(workspace: Workspace, asked: Evaluation) -> GoldSet:
@@ -102,7 +123,7 @@ def _gold(workspace: Workspace, asked: Evaluation) -> GoldSet:
     return gold
 
 
-def _answer(answerer: Answerer, store: Store, gold: GoldSet, settings: Settings, name: str) -> ev.CellAnswers:
+def _answer(stored: Stored, gold: GoldSet, block_texts: int) -> ev.CellAnswers:
     """Answer what the store lacks of the labelled cells, and return these from the store alone."""
     wanted = Wanted(
         segment_ids=[text_id(text) for text in gold.texts],
@@ -111,15 +132,35 @@ def _answer(answerer: Answerer, store: Store, gold: GoldSet, settings: Settings,
         questions=[question.text for question in gold.questions],
     )
     asked = gold.asked()
-    missing = asked & np.isnan(store.read(wanted.segment_ids, wanted.question_ids).margin)
-    plan: Plan = replace(make_plan(answerer, wanted, missing, settings.answers.block_texts), n_wanted=int(asked.sum()))
-    if plan.n_missing >= _WORTH_TIMING:
-        plan = timed(answerer, wanted, plan)
-    print(f"evaluate {gold.name}, {name}: {plan.describe()}", flush=True)
-    run_plan(answerer, store, wanted, plan, name)
-    found = store.read(wanted.segment_ids, wanted.question_ids)
+    plans = stored.plan(wanted, block_texts, asked)
+    print(stored.describe(f"evaluate {gold.name}, {stored.name}", plans), flush=True)
+    stored.run(wanted, plans, stored.name)
+    found = stored.read(wanted, asked)
     cells = gold.rows, gold.columns
     return ev.CellAnswers(found.margin[cells].astype(np.float64), found.mass[cells].astype(np.float64))
+
+
+def _report(
+    gold: GoldSet,
+    asked: Evaluation,
+    tables: dict[str, pd.DataFrame],
+    spread: pd.DataFrame | None,
+    summary: dict[str, Any],
+) -> str:
+    """Return what is printed: the answerers' scores, how alike they are, what depends on the prompt."""
+    parts = [scores_text(gold, name, table, summary["answerers"][name]) for name, table in tables.items()]
+    if len(tables) > 1:
+        parts.append(agreement_text(summary["agreement"]))
+    if spread is not None:
+        parts.append(sensitivity_text(asked.answerers[0], len(tables), spread, summary["sensitivity"]))
+    return "\n".join(parts)
+
+
+def _write_reliability(folder: Path, gold: GoldSet, answers: dict[str, ev.CellAnswers]) -> None:
+    curves = {name: ev.reliability_table(gold, found) for name, found in answers.items()}
+    _joined(curves).to_csv(folder / "reliability.csv", index=False)
+    pooled = {name: curve[curve["name"] == ev.POOLED] for name, curve in curves.items()}
+    draw_reliability(folder / "reliability.png", gold.name, pooled)
 
 
 def _joined(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -128,49 +169,10 @@ def _joined(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return joined[["answerer", *[column for column in joined if column != "answerer"]]]
 
 
-def _report(gold: GoldSet, name: str, table: pd.DataFrame, summary: dict[str, Any]) -> str:
-    """Return the printed table of one answerer: questions from the best to the worst, then mean and pooled scores."""
-    scores = ev.score_names(gold)
-    counts = [column for column in ("n", "n_yes") if column in table]
-    shown = table[table[scores[0]].notna()].sort_values(scores[0], ascending=False, kind="stable")
-    rows = shown.head(_MAX_ROWS)[["name", *counts, *scores]]
-    totals = [{"name": "mean over questions", **summary["mean"]}, {"name": ev.POOLED, **summary["pooled"]}]
-    both = pd.concat([rows.astype({"name": object}), pd.DataFrame(totals)], ignore_index=True)
-    formats = dict.fromkeys(scores, _number) | dict.fromkeys(counts, "{:.0f}".format)
-    text = both.to_string(index=False, na_rep="-", formatters=formats)
-    lines = [f"\n{name} on {gold.name}", text]
-    if len(shown) > len(rows):
-        lines.append(f"{len(shown) - len(rows)} more questions are in per_question.csv")
-    if summary["n_undefined"]:
-        why = "a constant side" if gold.is_rating else "one class only"
-        lines.append(f"{summary['n_undefined']} questions with {why} have no {scores[0]} and are not in the mean")
-    for key, what in (("mean_auc_interval", "mean AUC"), ("pooled_auc_interval", "AUC over all cells")):
-        if key in summary and not math.isnan(summary[key][0]):
-            low, high = summary[key]
-            lines.append(f"{what}: 95 % interval {low:.3f} to {high:.3f} (bootstrap over texts)")
-    return "\n".join(lines)
-
-
-def _alike_report(alike: pd.DataFrame) -> str:
-    lines = ["\nAgreement between answerers (mean over questions; over all cells)"]
-    for row in _pairs(alike):
-        scores = [f"{key} {_number(row['mean'][key])}; {_number(row['pooled'][key])}" for key in row["mean"]]
-        lines.append(f"  {row['first']} / {row['second']}: " + ", ".join(scores))
-    return "\n".join(lines)
-
-
-def _pairs(alike: pd.DataFrame) -> list[dict[str, Any]]:
-    pairs = []
-    for (first, second), rows in alike.groupby(["first", "second"], sort=False):
-        pooled = rows["name"] == ev.POOLED
-        values = rows[["r", "share_equal", "kappa"]]
-        means, over_all = values[~pooled].mean().to_dict(), values[pooled].iloc[0].to_dict()
-        pairs.append({"first": first, "second": second, "mean": means, "pooled": over_all})
-    return pairs
-
-
-def _summary(gold: GoldSet, asked: Evaluation, answerers: dict[str, Any], alike: pd.DataFrame) -> dict[str, Any]:
-    return {
+def _summary(
+    gold: GoldSet, asked: Evaluation, answerers: dict[str, Any], alike: pd.DataFrame, spread: pd.DataFrame | None
+) -> dict[str, Any]:
+    summary = {
         "gold": gold.name,
         "n_texts": len(gold.texts),
         "n_questions": len(gold.questions),
@@ -178,9 +180,10 @@ def _summary(gold: GoldSet, asked: Evaluation, answerers: dict[str, Any], alike:
         "sample": asked.sample,
         "seed": asked.seed,
         "answerers": answerers,
-        "agreement": _pairs(alike),
+        "agreement": ev.agreement_summary(alike),
         "notes": list(gold.notes),
     }
+    return summary if spread is None else summary | {"sensitivity": sensitivity_summary(spread)}
 
 
 def _plain(value: Any) -> Any:
@@ -192,7 +195,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return None if math.isnan(value) else round(value, 6)
     return value
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"

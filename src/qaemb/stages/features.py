@@ -7,7 +7,7 @@ from qaemb.features.builders import BUILDERS
 from qaemb.features.inputs import Inputs
 from qaemb.features.space import write_space
 from qaemb.files import atomic_folder, write_json
-from qaemb.settings import Settings
+from qaemb.settings import Settings, SpaceSettings
 from qaemb.workspace import Workspace
 
 
@@ -31,7 +31,22 @@ def features(settings: Settings, workspace: Workspace, space: str) -> None:
 
 
 def _inputs(settings: Settings, workspace: Workspace, space: str) -> Inputs:
+    """What the builder of a space reads; a space of several jobs reads what the spaces of each job alone would."""
     own = settings.features.spaces[space]
+    if not own.jobs:
+        return _plain_inputs(settings, workspace, space, own)
+    for job in own.jobs:
+        if not workspace.validation(job).is_relative_to(workspace.root / own.input):
+            raise BadParameter(
+                f"features.spaces.{space}.input: {own.input} does not hold the validation of job `{job}`, so DVC would "
+                f"not see a change of it; give {workspace.validation(job).parent.relative_to(workspace.root)}"
+            )
+    alone = {job: own.model_copy(update={"job": job, "jobs": None}) for job in own.jobs}
+    members = {job: _plain_inputs(settings, workspace, space, one) for job, one in alone.items()}
+    return Inputs(own, settings.features.lanczos_lobes, workspace.dataset, members=members)
+
+
+def _plain_inputs(settings: Settings, workspace: Workspace, space: str, own: SpaceSettings) -> Inputs:
     segmentation = settings.answers.jobs[own.job].segmentation if own.job else own.segmentation
     if segmentation and segmentation not in settings.segments:
         raise BadParameter(

@@ -35,7 +35,10 @@ class Parts:
     suffix: list[int]
 
     def shared_tokens(self, n_first: int, n_second: int) -> int:
-        """Return the tokens that engine `shared` computes for a grid of prompts as long as this one."""
+        """Return the tokens that engine `shared` computes for a grid of prompts as long as this one.
+
+        It computes fewer where suffixes begin alike; how many depends on which they are.
+        """
         return len(self.header) + n_first * len(self.own) + n_first * n_second * len(self.suffix)
 
     def whole_tokens(self) -> int:
@@ -78,19 +81,30 @@ def show_prompt(settings: Settings, workspace: Workspace, name: str, answerer: s
 
 
 def _with_prompt(settings: Settings, workspace: Workspace, name: str, answerer: str) -> CausalAnswerer:
-    """The answerer with its prompt replaced."""
-    specs = {key: spec for key, spec in settings.answers.spec.items() if spec.prompt is not None}
-    if answerer not in specs:
+    """The answerer with its prompt replaced; BadParameter if no tokens of a local model can be shown for it."""
+    spec = settings.answers.spec
+    if answerer in spec and spec[answerer].members:
+        raise BadParameter(
+            f"answerer `{answerer}` is an ensemble, each member with a prompt of its own; name a member: "
+            f"{', '.join(spec[answerer].members)}"
+        )
+    takers = [key for key, own in spec.items() if own.prompt is not None]
+    if answerer not in takers:
         raise BadParameter(
             f"no answerer `{answerer}` that takes a prompt in params.yaml, section answers.spec; "
-            f"there are: {', '.join(specs) or 'none'}"
+            f"there are: {', '.join(takers) or 'none'}"
         )
-    spec = specs[answerer]
-    folder = workspace.model(spec.model)
+    own = spec[answerer]
+    if own.model is None or (own.server and own.server.api == "chat"):
+        raise BadParameter(
+            f"answerer `{answerer}` sends messages to a chat server, whose tokenizer makes the prompt: there are no "
+            "tokens to show here; name an answerer with a local model"
+        )
+    folder = workspace.model(own.model)
     if not (folder / INFO_FILE).exists():
-        raise BadInput(f"model `{spec.model}` is not in {folder} yet; run `dvc repro model@{spec.model}` first")
-    # Every engine that takes a prompt is a causal language model.
-    return cast(CausalAnswerer, build_answerer(answerer, spec.model_copy(update={"prompt": name}), folder))
+        raise BadInput(f"model `{own.model}` is not in {folder} yet; run `dvc repro model@{own.model}` first")
+    # Every other engine that takes a prompt is a causal language model.
+    return cast(CausalAnswerer, build_answerer(answerer, own.model_copy(update={"prompt": name}), folder))
 
 
 def _print_parts(built: CausalAnswerer, parts: Parts) -> None:
@@ -119,5 +133,6 @@ def _print_cost(built: CausalAnswerer, parts: Parts, sample: Sample) -> None:
     total = parts.shared_tokens(*(grid if built.prompt.order == "text_first" else grid[::-1]))
     whole = parts.whole_tokens()
     print(f"\n--- cost of {sample.n_texts:,} texts x {sample.n_questions:,} questions as long as these")
-    print(f"engine shared     {total / n_cells:.1f} tokens a cell, {total:,} in all")
+    others = "questions" if built.prompt.order == "text_first" else "texts"
+    print(f"engine shared     {total / n_cells:.1f} tokens a cell, {total:,} in all (fewer where {others} begin alike)")
     print(f"engine reference  {whole:.1f} tokens a cell, {whole * n_cells:,} in all (each prompt on its own)")

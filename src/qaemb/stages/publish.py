@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pandas as pd
 
-from qaemb.answers import Answerer, build_answerer
+from qaemb.answers import Answerer, open_answerer
 from qaemb.errors import BadInput, BadMatrix, BadParameter
 from qaemb.files import read_json, read_table
 from qaemb.identity import file_sha256
@@ -63,8 +63,7 @@ def _published_answerer(settings: Settings, workspace: Workspace, name: str) -> 
     if name not in settings.answers.spec:
         known = ", ".join(settings.answers.spec)
         raise BadParameter(f"the published answerer `{name}` is not in params.yaml: answers.spec ({known})")
-    spec = settings.answers.spec[name]
-    return build_answerer(name, spec, workspace.model(spec.model or ""))
+    return open_answerer(name, settings.answers.spec, workspace.model)
 
 
 def _manifest(settings: Settings, workspace: Workspace, spec: PublishSettings) -> Manifest:

@@ -104,6 +104,20 @@ def agreement(gold: GoldSet, answers: dict[str, CellAnswers]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["first", "second", "name", "n", "r", "share_equal", "kappa"])
 
 
+def agreement_summary(alike: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a dictionary a pair: `first`, `second`, and the numbers of `agreement` as `mean` and `pooled`.
+
+    `mean` is over the questions that have the number, `pooled` over all cells.
+    """
+    pairs = []
+    for (first, second), rows in alike.groupby(["first", "second"], sort=False):
+        pooled = rows["name"] == POOLED
+        values = rows[["r", "share_equal", "kappa"]]
+        means, over_all = values[~pooled].mean().to_dict(), values[pooled].iloc[0].to_dict()
+        pairs.append({"first": first, "second": second, "mean": means, "pooled": over_all})
+    return pairs
+
+
 def _alike(first: cal.Floats, second: cal.Floats, on: np.ndarray) -> dict[str, float]:
     a, b = first[on], second[on]
     return {

@@ -65,6 +65,11 @@ class CausalAnswerer(ABC):
         """The hash of `spec`."""
         return json_id(self.spec)
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """What the engine measured; nothing, unless an engine says so."""
+        return {}
+
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The model's tokenizer."""
@@ -87,10 +92,17 @@ class CausalAnswerer(ABC):
         return Renderer(self.tokenizer, self.prompt, context)
 
     def cost(self, texts: Sequence[str], questions: Sequence[str]) -> Cost:
-        """Return the tokens of a grid in this engine, without padding, and how many texts are cut."""
+        """Return the tokens of a grid in this engine, without padding, how many texts are cut, and the price if any."""
         check_inputs(texts, questions)
         rendered = self.renderer.render(texts, questions)
-        return Cost(self._tokens(rendered), rendered.n_cut)
+        tokens = self._tokens(rendered)
+        return Cost(tokens, rendered.n_cut, self._usd(tokens))
+
+    def in_other_order(self) -> CausalAnswerer:
+        """Return this answerer with text and question of its prompt in the other order: another key, other answers."""
+        other = type(self)(self.settings, self.folder)
+        other.prompt = self.prompt.turned()
+        return other
 
     def answer(self, texts: Sequence[str], questions: Sequence[str], progress: Progress | None = None) -> Answers:
         """Return margin and mass of every text and question."""
@@ -104,6 +116,10 @@ class CausalAnswerer(ABC):
     @abstractmethod
     def _grid(self, rendered: Rendered, progress: Progress) -> Grid:
         """Return margin and mass of all prompts."""
+
+    def _usd(self, tokens: int) -> float | None:
+        """Return the price of tokens, None where nothing is billed."""
+        return None
 
     @abstractmethod
     def _tokens(self, rendered: Rendered) -> int:

@@ -75,6 +75,14 @@ class Prompt(BaseModel):
                 )
         return self
 
+    def turned(self) -> Prompt:
+        """Return the prompt with its two pieces in the other order; a line break before the second stays there."""
+        first, second = self.pieces
+        bare = second.lstrip("\n")
+        pieces = (bare, second[: len(second) - len(bare)] + first)
+        order = "question_first" if self.order == "text_first" else "text_first"
+        return Prompt.model_validate({**self.model_dump(), "order": order, "pieces": pieces})
+
     @property
     def message(self) -> str:
         """The user message with its placeholders."""

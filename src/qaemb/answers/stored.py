@@ -1,0 +1,98 @@
+"""An answerer together with its cells in the store: what is lacking is planned and answered, the rest is read.
+
+An ensemble keeps no cell of its own. Its cells are computed from those of its members, each in its member's own folder
+of the store, so that no token goes through a model twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qaemb.answers.answerer import Answerer, Answers
+from qaemb.answers.engines.causal import CausalAnswerer
+from qaemb.answers.ensemble import EnsembleAnswerer, combine_answers
+from qaemb.answers.plan import Plan, Wanted, make_plan, timed
+from qaemb.answers.run import RunStats, read_all, run_plan
+from qaemb.answers.store import Store
+
+WORTH_TIMING = 1000  # cells; fewer are answered before a measured time would help
+
+Mask = NDArray[np.bool_]
+Plans = Mapping[str, Plan]
+"""What remains to be done, by the name of the answerer that keeps the cells."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The answerer `name` of answers.spec over the store in the folder `root`."""
+
+    name: str
+    answerer: Answerer
+    root: Path
+
+    @cached_property
+    def members(self) -> tuple[Stored, ...]:
+        """The members of an ensemble, in the ensemble's order; none for any other answerer."""
+        if not isinstance(self.answerer, EnsembleAnswerer):
+            return ()
+        return tuple(Stored(name, member, self.root) for name, member in self.answerer.members.items())
+
+    def causal(self) -> dict[str, CausalAnswerer]:
+        """Return the answerers with a prompt and a local tokenizer, by name: this one, or those of its members."""
+        answerers = {one.name: one.answerer for one in self.members or (self,)}
+        return {name: one for name, one in answerers.items() if isinstance(one, CausalAnswerer)}
+
+    @property
+    def store(self) -> Store:
+        """This answerer's own folder; an ensemble's stays empty."""
+        return Store(self.root, self.answerer.key)
+
+    def plan(
+        self, wanted: Wanted, block_texts: int, asked: Mask | None = None, timed_from: int = WORTH_TIMING
+    ) -> Plans:
+        """Return the plan that answers what the store lacks of the wanted cells; an ensemble has one for each member.
+
+        `asked` (texts, questions) says which cells are wanted, None: all. A plan of `timed_from` or more cells gets a
+        time, for which a few cells are answered.
+        """
+        if self.members:
+            plans = (member.plan(wanted, block_texts, asked, timed_from) for member in self.members)
+            return {name: plan for own in plans for name, plan in own.items()}
+        missing = np.isnan(self.store.read(wanted.segment_ids, wanted.question_ids).margin)
+        if asked is not None:
+            missing &= asked
+        n_wanted = missing.size if asked is None else int(asked.sum())
+        plan = replace(make_plan(self.answerer, wanted, missing, block_texts), n_wanted=n_wanted)
+        return {self.name: timed(self.answerer, wanted, plan) if plan.n_missing >= timed_from else plan}
+
+    def describe(self, title: str, plans: Plans) -> str:
+        """Return a line for the user for each plan, after `title`; those of an ensemble name the member."""
+        if not self.members:
+            return f"{title}: {plans[self.name].describe()}"
+        return "\n".join(f"{title}, {name}: {plan.describe()}" for name, plan in plans.items())
+
+    def run(self, wanted: Wanted, plans: Plans, label: str) -> RunStats:
+        """Answer and publish the plans' blocks, and return what was done; `label` stands before the progress bar.
+
+        The stats of an ensemble are sums over its members, which answer one after the other.
+        """
+        if not self.members:
+            return run_plan(self.answerer, self.store, wanted, plans[self.name], label)
+        done = [member.run(wanted, plans, f"{label}, {member.name}") for member in self.members]
+        return RunStats(
+            cells=sum(stats.cells for stats in done),
+            tokens=sum(stats.tokens for stats in done),
+            seconds=sum(stats.seconds for stats in done),
+        )
+
+    def read(self, wanted: Wanted, asked: Mask | None = None) -> Answers:
+        """Return the wanted cells from the store alone; StoreError if one (of `asked`, where given) is missing."""
+        if isinstance(self.answerer, EnsembleAnswerer):
+            return combine_answers([member.read(wanted, asked) for member in self.members], self.answerer.combine)
+        return read_all(self.store, wanted, asked)

@@ -1,0 +1,108 @@
+"""Graded answers to published questions: a linear map from an embedding of the text to each question's labels.
+
+    W = argmin ||L - E W||^2 + penalty ||W||^2,        E (TRs, d) with a column of ones, L (TRs, questions)
+
+Published labels are noisy and cut to yes or no; the map gives the part of them that the words carry, as a degree. It is
+learnt on train stories alone. What it says about a train story comes from maps that did not see this story's labels,
+so that features of train and test stories are made alike; labels of test stories are never looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qaemb.errors import BadInput
+
+Array = NDArray[np.float64]
+
+PENALTIES = tuple(float(10.0**power) for power in (-1, 0, 1, 2, 3))
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Story -> graded answers float32 (n_trs, questions), the penalty chosen, its mean held-out r over questions."""
+
+    values: dict[str, NDArray[np.float32]]
+    penalty: float
+    held_out_r: float
+
+
+def fit_heads(
+    embedding: Mapping[str, NDArray[np.floating]],
+    labels: Mapping[str, NDArray[np.floating]],
+    train: Sequence[str],
+    n_folds: int = 5,
+    seed: int = 0,
+) -> Heads:
+    """Return graded answers for every story of `embedding`; folds are whole train stories.
+
+    The penalty is the one whose values correlate best with the held-out labels. BadInput if there are fewer train
+    stories than folds, or a train story has labels for another number of rows.
+    """
+    if len(train) < n_folds:
+        raise BadInput(f"{len(train)} train stories can't make {n_folds} folds for kind `heads`")
+    for story in train:
+        if len(labels[story]) != len(embedding[story]):
+            raise BadInput(f"story {story} has {len(embedding[story])} rows but {len(labels[story])} rows of labels")
+    rows = {story: _with_ones(values) for story, values in embedding.items()}
+    order = np.random.default_rng(seed).permutation(len(train))
+    folds = [[train[i] for i in order[fold::n_folds]] for fold in range(n_folds)]
+    sums = [_products(rows, labels, stories) for stories in folds]
+    total = np.sum([gram for gram, _ in sums], axis=0), np.sum([cross for _, cross in sums], axis=0)
+    tried = [_held_out(rows, folds, sums, total, penalty) for penalty in PENALTIES]
+    scores = [_mean_r(values, labels, train) for values in tried]
+    best = int(np.argmax(scores))
+    weights = _solve(*total, PENALTIES[best])
+    values = {
+        story: (tried[best][story] if story in tried[best] else rows[story] @ weights).astype(np.float32)
+        for story in rows
+    }
+    return Heads(values, PENALTIES[best], scores[best])
+
+
+def _with_ones(values: NDArray[np.floating]) -> Array:
+    return np.hstack([np.asarray(values, np.float64), np.ones((len(values), 1))])
+
+
+def _products(
+    rows: Mapping[str, Array], labels: Mapping[str, NDArray[np.floating]], stories: Sequence[str]
+) -> tuple[Array, Array]:
+    """Return E'E and E'L summed over stories."""
+    gram = sum(rows[story].T @ rows[story] for story in stories)
+    cross = sum(rows[story].T @ np.asarray(labels[story], np.float64) for story in stories)
+    return np.asarray(gram), np.asarray(cross)
+
+
+def _held_out(
+    rows: Mapping[str, Array],
+    folds: Sequence[Sequence[str]],
+    sums: Sequence[tuple[Array, Array]],
+    total: tuple[Array, Array],
+    penalty: float,
+) -> dict[str, Array]:
+    """Return story -> values of the map that was learnt without the story's fold."""
+    values: dict[str, Array] = {}
+    for stories, (gram, cross) in zip(folds, sums, strict=True):
+        weights = _solve(total[0] - gram, total[1] - cross, penalty)
+        values |= {story: rows[story] @ weights for story in stories}
+    return values
+
+
+def _solve(gram: Array, cross: Array, penalty: float) -> Array:
+    ridge = np.full(len(gram), penalty)
+    ridge[-1] = 1e-9  # the column of ones: a mean is not shrunk
+    return np.linalg.solve(gram + np.diag(ridge), cross)
+
+
+def _mean_r(values: Mapping[str, Array], labels: Mapping[str, NDArray[np.floating]], train: Sequence[str]) -> float:
+    """Return the mean over questions of the correlation with the labels; questions with one label only are left out."""
+    found = np.vstack([values[story] for story in train])
+    wanted = np.vstack([np.asarray(labels[story], np.float64) for story in train])
+    found, wanted = found - found.mean(axis=0), wanted - wanted.mean(axis=0)
+    norm = np.sqrt((found**2).sum(axis=0) * (wanted**2).sum(axis=0))
+    varies = norm > 0
+    return float(((found * wanted).sum(axis=0)[varies] / norm[varies]).mean()) if varies.any() else 0.0
