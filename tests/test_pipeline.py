@@ -83,7 +83,8 @@ def test_every_stage_stands_behind_the_one_it_needs(project: Path) -> None:
     pairs = {(a.split("@")[0], b.split("@")[0]) for a, b in edges}
     order = ["dataset", "segments", "answers", "validate", "features", "designs", "encode", "report"]
     assert set(itertools.pairwise(order)) <= pairs
-    assert {("questions", "answers"), ("model", "answers"), ("validate", "publish"), ("features", "select")} <= pairs
+    assert {("questions", "answers"), ("model", "answerers"), ("answerers", "answers")} <= pairs
+    assert {("validate", "publish"), ("features", "select")} <= pairs
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
@@ -210,6 +211,10 @@ def test_the_published_table_is_reproduced_on_real_brains(tmp_path: Path) -> Non
         scores = metrics(project, "encode", model)
         found = (scores["uts03"]["mean_r"], scores["uts01"]["mean_r"])
         assert found == pytest.approx(expected, abs=0.003), model
+    # Readable features alone are past the published answers and the black box, and add to it.
+    assert metrics(project, "encode", "readable")["uts03"]["mean_r"] >= 0.218
+    joined, box = (metrics(project, "encode", name)["uts03"]["mean_r"] for name in ("readable+embedding", "embedding"))
+    assert joined > box + 0.03
     curve = pd.read_csv(project / "data" / "work" / "selection" / "gpt4" / "curve.csv")
     path = curve[curve["method"] == "elastic_net"].set_index(["subject", "n_questions"])["r"]
     for size, expected in CHOSEN.items():

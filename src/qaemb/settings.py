@@ -215,22 +215,24 @@ class ValidateSettings(_Section):
 class SpaceSettings(_Section):
     """One feature space; `input` is the path that the DVC stage depends on beside dataset and segments."""
 
-    kind: Literal["qa", "gold", "published", "embedding", "bag_of_words", "word_rate"]
+    kind: Literal["qa", "gold", "published", "heads", "embedding", "bag_of_words", "word_rate"]
     input: Path
     job: str | None = Field(None, description="qa: the answers job")
     jobs: list[str] | None = Field(
         None, description="qa, in place of `job`: jobs of the same questions, z-scored per story and averaged"
     )
     value: Literal["margin", "probability", "binary"] = "margin"
-    published: str | None = Field(None, description="published: name of the data set's features")
-    model: str | None = Field(None, description="embedding: the encoder")
-    segmentation: str | None = Field(None, description="embedding: what is embedded")
+    published: str | None = Field(None, description="published, heads: name of the data set's features")
+    model: str | None = Field(None, description="embedding, heads: the encoder")
+    segmentation: str | None = Field(None, description="embedding, heads: what is embedded")
+    offsets: list[int] = Field([-1, 0, 1], min_length=1, description="heads: TRs whose embeddings answer a TR")
     n_words: int = Field(600, ge=1, description="bag_of_words: the most frequent words of the train stories")
     columns: list[str] | None = Field(None, description="word_rate: any of words, letters, frequency")
 
     @model_validator(mode="after")
     def _kind_has_its_keys(self) -> SpaceSettings:
-        needed = {"published": ["published"], "embedding": ["model", "segmentation"]}
+        encoder = ["model", "segmentation"]
+        needed = {"published": ["published"], "embedding": encoder, "heads": ["published", *encoder]}
         for key in needed.get(self.kind, []):
             if getattr(self, key) is None:
                 raise ValueError(f"a space of kind `{self.kind}` needs `{key}`")

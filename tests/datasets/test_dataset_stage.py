@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qaemb.datasets import write
+from qaemb.datasets import arrays
 from qaemb.errors import BadInput
 from qaemb.stages.dataset import dataset
 from qaemb.workspace import Workspace
@@ -48,7 +48,8 @@ def test_tables(generated, tmp_path, settings_for, capsys):
 
 
 def test_responses_are_the_source_in_float32(generated, tmp_path, settings_for, monkeypatch):
-    monkeypatch.setattr(write, "_BLOCK_BYTES", 8 * 120 * 4)  # four rows a block, so that blocks meet
+    monkeypatch.setattr(arrays, "_BLOCK_BYTES", 1)  # the narrowest blocks, of one chunk, so that blocks meet
+    monkeypatch.setattr(arrays, "CHUNK_VOXELS", 32)
     workspace = Workspace(tmp_path)
     dataset(settings_for(generated), workspace)
     for subject in ("UTS01", "UTS02", "UTS03"):
@@ -113,7 +114,10 @@ def break_sentences(source):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (break_rows, r"beta\.hf5: `data` has 3 rows"),
+        (
+            break_rows,
+            r"beta\.hf5: the responses have 3 rows, expected \d+ \(the story's number in respdict",
+        ),
         (break_voxels, "UTS03: beta has 119 voxels, alpha has 120"),
         (break_textgrid, r"beta\.TextGrid declares 2 tiers of"),
         (break_words, r"beta\.TextGrid: tier `word` holds no words"),
@@ -136,3 +140,12 @@ def test_a_folder_that_is_not_there(tmp_path, settings_for):
     with pytest.raises(BadInput, match="holds no folder `derivative`"):
         dataset(settings_for(tmp_path / "none"), Workspace(tmp_path))
     assert listing(tmp_path) == []
+
+
+def test_a_source_that_fails_while_it_is_read_names_its_file():
+    class Broken:
+        def __getitem__(self, place):
+            raise OSError("Can't read data (wrong checksum)")
+
+    with pytest.raises(BadInput, match=r"a\.hf5 can't be read to the end \(Can't read data"):
+        arrays.read_block(Broken(), (slice(None), slice(0, 3)), "a.hf5")

@@ -38,7 +38,7 @@ def test_wrong_number_of_rows(own_copy, train_hf5):
     rows = Ds003020(own_copy).timing("alpha").n_trs
     rewrite_hf5(train_hf5, data=np.zeros((rows - 3, 120)))
     with (
-        pytest.raises(BadInput, match=rf"alpha\.hf5: `data` has {rows - 3} rows \(2 axes\), expected {rows}"),
+        pytest.raises(BadInput, match=rf"alpha\.hf5: the responses have {rows - 3} rows, expected {rows} \(the story"),
         Ds003020(own_copy).responses("UTS01", "alpha"),
     ):
         pass
@@ -48,7 +48,13 @@ def test_wrong_number_of_rows(own_copy, train_hf5):
     ("arrays", "message"),
     [
         ({"other": np.zeros(3)}, r"alpha\.hf5 has no data set `data`, only: other"),
-        ({"data": np.zeros((18, 4)), "individual_repeats": np.zeros((2, 18, 5))}, "individual_repeats"),
+        (
+            {"data": np.zeros((18, 4)), "individual_repeats": np.zeros((2, 18, 5))},
+            r"alpha\.hf5: the repeats are 2 x 18 x 5",
+        ),
+        ({"data": np.zeros(18)}, r"alpha\.hf5: the responses are 18, expected \(n_trs, voxels\)"),
+        ({"data": np.zeros((18, 0))}, r"alpha\.hf5: the responses are 18 x 0"),
+        ({"data": np.array([[b"a"], [b"b"]])}, r"alpha\.hf5: the responses are of type .*, expected numbers"),
     ],
 )
 def test_wrong_content(own_copy, train_hf5, arrays, message):

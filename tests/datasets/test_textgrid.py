@@ -70,12 +70,31 @@ def test_grids_without_words(tmp_path, tiers, message):
         read_words(write_grid(tmp_path / "a.TextGrid", tiers=tiers))
 
 
-def test_intervals_out_of_order_of_time(tmp_path):
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "xmax = 0.75",
+            "xmax = 1.9",
+            r"tier `word` is not in order of time: `\{BR\}` starts at 0.75 s, .* ends at 1.9 s",
+        ),
+        ("xmax = 0.75", "xmax = 0.1", r"tier `word`: `HI` at 0.25 s ends before it starts, at 0.1 s"),
+    ],
+)
+def test_intervals_out_of_order_of_time(tmp_path, old, new, message):
     path = write_grid(tmp_path / "a.TextGrid")
     text = path.read_text()
     start = text.index('name = "word"')
-    path.write_text(text[:start] + text[start:].replace("xmax = 0.75", "xmax = 1.9"))
-    with pytest.raises(BadInput, match="a.TextGrid"):
+    path.write_text(text[:start] + text[start:].replace(old, new))
+    with pytest.raises(BadInput, match=message):
+        read_words(path)
+
+
+def test_whole_words_that_changed_places_are_not_sorted_silently(tmp_path):
+    path = write_grid(tmp_path / "a.TextGrid", tiers=(("phone", PHONES), ("word", [(0, 1, "one"), (1, 2, "two")])))
+    one, two = ("            xmin = 0 \n            xmax = 1 ", "            xmin = 1 \n            xmax = 2 ")
+    path.write_text(path.read_text().replace(one, "@").replace(two, one).replace("@", two))
+    with pytest.raises(BadInput, match="`two` starts at 0 s, the one before ends at 2 s"):
         read_words(path)
 
 

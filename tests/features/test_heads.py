@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from qaemb.errors import BadInput
-from qaemb.features.heads import PENALTIES, fit_heads
+from qaemb.features.heads import PENALTIES, fit_heads, side_by_side
 
 
 @pytest.fixture
@@ -64,3 +64,13 @@ def test_wrong_inputs_are_named(world):
         fit_heads(embedding, labels, train[:4])
     with pytest.raises(BadInput, match="s1 has 41 rows but 40 rows of labels"):
         fit_heads(embedding, labels | {"s1": labels["s1"][:-1]}, train)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_side_by_side_is_the_plain_loop_and_nothing_at_the_edges(n):
+    values = np.arange(1.0, 2 * n + 1, dtype=np.float32).reshape(n, 2)
+    offsets = [-3, -1, 0, 2]
+    expected = [
+        np.concatenate([values[row + k] if 0 <= row + k < n else np.zeros(2) for k in offsets]) for row in range(n)
+    ]
+    np.testing.assert_array_equal(side_by_side(values, offsets), expected)

@@ -7,19 +7,26 @@ ten scans, so n - 20 rows remain, and the middle of row j is at 11 + 2 j seconds
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from qaemb.datasets.hdf5 import open_responses
+from qaemb.datasets.arrays import check_rows, open_responses
+from qaemb.datasets.csv_files import FIRST_ROW, read_csv, read_numbers
 from qaemb.datasets.source import Responses, Timing
 from qaemb.datasets.textgrid import read_words
+from qaemb.datasets.voxels import read_voxels
 from qaemb.errors import BadInput
 from qaemb.files import read_json
 
 TR_S = 2.0
+SOUND_START_S = 10.0
+"""Seconds from the first scan to the sound."""
+
 FIRST_TR_S = 11.0
 N_TRIMMED = 20
 """Scans of a run that have no row: ten before and ten after."""
@@ -35,6 +42,8 @@ class Ds003020:
         if not self.folder.is_dir():
             raise BadInput(f"{folder} holds no folder `derivative`; set dataset.path to a folder in ds003020's layout")
         path = self.folder / "respdict.json"
+        if not path.exists():
+            raise BadInput(f"{path} does not exist; fetch it: it says how many scans each story has")
         self._scans = read_json(path)
         if not isinstance(self._scans, dict) or not all(type(n) is int for n in self._scans.values()):
             raise BadInput(f"{path} should hold the number of scans of each story: {{story: n}}")
@@ -68,9 +77,12 @@ class Ds003020:
         """Return the words of the story's TextGrid."""
         return read_words(self.folder / "TextGrids" / f"{story}.TextGrid")
 
-    def responses(self, subject: str, story: str) -> AbstractContextManager[Responses]:
-        """Return the open hf5 of the subject's responses."""
-        return open_responses(self._responses_path(subject, story), self.timing(story).n_trs)
+    @contextmanager
+    def responses(self, subject: str, story: str) -> Iterator[Responses]:
+        """Yield the open hf5 of the subject's responses."""
+        with open_responses(self._responses_path(subject, story)) as responses:
+            check_rows(responses, self.timing(story).n_trs, f"the story's number in respdict.json less {N_TRIMMED}")
+            yield responses
 
     def sentences(self, story: str) -> pd.DataFrame | None:
         """Return the sentences of gold/sentences.csv."""
@@ -80,14 +92,14 @@ class Ds003020:
     def gold_properties(self) -> pd.DataFrame | None:
         """Return gold/properties.csv."""
         path = self.folder / "gold" / "properties.csv"
-        return _read_csv(path, ["property", "question"]) if path.exists() else None
+        return read_csv(path, ["property", "question"]) if path.exists() else None
 
     def gold(self, story: str) -> pd.DataFrame | None:
         """Return the 0/1 columns of gold/sentences.csv as bool."""
         own, properties = self._gold_of(story), self.gold_properties()
         if own is None or properties is None:
             return None
-        return own[["index"]].join(own[properties["property"].tolist()].astype(bool))
+        return own[["index", *properties["property"]]]
 
     def published(self, story: str) -> dict[str, pd.DataFrame]:
         """Return nothing: ds003020 publishes no features per TR."""
@@ -96,7 +108,7 @@ class Ds003020:
     def voxels(self, subject: str) -> pd.DataFrame | None:
         """Return voxels/SUBJECT.csv."""
         path = self.folder / "voxels" / f"{subject}.csv"
-        return _read_csv(path, ["voxel", "hemi", "vertex", "region"]) if path.exists() else None
+        return read_voxels(path) if path.exists() else None
 
     def _responses_path(self, subject: str, story: str) -> Path:
         return self.folder / "preprocessed_data" / subject / f"{story}.hf5"
@@ -107,24 +119,15 @@ class Ds003020:
         if not path.exists():
             return None
         names = [] if properties is None else properties["property"].tolist()
-        table = _read_csv(path, _SENTENCE_COLUMNS + names)
-        wrong = table.index[~table[names].isin([0, 1]).all(axis=1)]
+        table = read_csv(path, _SENTENCE_COLUMNS + names)
+        wrong = table.index[~table[names].isin(["0", "1"]).all(axis=1)]
         if len(wrong):
-            raise BadInput(f"{path}, row {wrong[0] + 2}: gold answers are 0 or 1")
-        return table
+            raise BadInput(f"{path}, row {FIRST_ROW + wrong[0]}: gold answers are 0 or 1")
+        for column in ("index", "first_word", "last_word"):
+            table[column] = read_numbers(path, table, column).astype(np.int32)
+        return table.assign(**{name: table[name] == "1" for name in names})
 
     def _gold_of(self, story: str) -> pd.DataFrame | None:
         if self._gold_table is None or not (self._gold_table["story"] == story).any():
             return None
         return self._gold_table[self._gold_table["story"] == story].reset_index(drop=True)
-
-
-def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, keep_default_na=False)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} can't be read as CSV: {error}") from error
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise BadInput(f"{path} lacks the columns: {', '.join(missing)}")
-    return table

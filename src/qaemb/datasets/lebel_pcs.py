@@ -20,9 +20,10 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from qaemb.datasets.arrays import check_arrays
 from qaemb.datasets.labels import clean_word
 from qaemb.datasets.lebel_pcs_forms import PublishedForm, RepackedForm
-from qaemb.datasets.source import Responses, Timing
+from qaemb.datasets.source import Responses, Timing, WordsAndResponses
 from qaemb.errors import BadInput
 
 TR_S = 2.0
@@ -54,7 +55,7 @@ class Form(Protocol):
         """Return where the labels came from and the labels, one column per question; None without labels."""
 
 
-class LebelPcs:
+class LebelPcs(WordsAndResponses):
     """A folder in either form."""
 
     def __init__(self, folder: Path) -> None:
@@ -84,13 +85,17 @@ class LebelPcs:
         """Return whether the subject's responses to the story are there."""
         return self._form.has(subject, story)
 
+    def texts(self, story: str) -> list[str]:
+        """Return the words of each TR as one string."""
+        return self._form.texts(story)
+
     def timing(self, story: str) -> Timing:
         """Return one row per TR of the story's texts, the first around 1 s."""
-        return Timing(len(self._form.texts(story)), TR_S, TR_S / 2)
+        return Timing(len(self.texts(story)), TR_S, TR_S / 2)
 
     def words(self, story: str) -> pd.DataFrame:
         """Return the words of all TRs, spread evenly over their TR."""
-        words = spread_words(self._form.texts(story))
+        words = spread_words(self.texts(story))
         if words.empty:
             raise BadInput(f"{self.folder}: story {story} has no words; leave it out")
         return words
@@ -99,22 +104,10 @@ class LebelPcs:
     def responses(self, subject: str, story: str) -> Iterator[Responses]:
         """Yield the components as `data`; there are no repeats."""
         where, data = self._form.components(subject, story)
-        if data.ndim != 2:
-            raise BadInput(f"{where}: {story} has {data.ndim} axes, expected (TRs, components)")
+        responses = Responses(data, None, f"{where}, story {story}")
+        check_arrays(responses)
         self._check_rows(where, story, len(data))
-        yield Responses(data)
-
-    def sentences(self, story: str) -> pd.DataFrame | None:
-        """Return None: there is no transcript."""
-        return None
-
-    def gold_properties(self) -> pd.DataFrame | None:
-        """Return None: there are no gold answers."""
-        return None
-
-    def gold(self, story: str) -> pd.DataFrame | None:
-        """Return None: there are no gold answers."""
-        return None
+        yield responses
 
     def published(self, story: str) -> dict[str, pd.DataFrame]:
         """Return GPT-4's answers, one column per question, where the folder has them."""
@@ -127,12 +120,8 @@ class LebelPcs:
             raise BadInput(f"{where}: the question `{table.columns[table.columns.duplicated()][0]}` is there twice")
         return {PUBLISHED_NAME: table.astype(np.float32)}
 
-    def voxels(self, subject: str) -> pd.DataFrame | None:
-        """Return None: components do not lie anywhere."""
-        return None
-
     def _check_rows(self, where: str, story: str, found: int) -> None:
-        expected = len(self._form.texts(story))
+        expected = len(self.texts(story))
         if found != expected:
             raise BadInput(f"{where}: {story} has {found} rows, expected {expected} (the TRs of its texts)")
 

@@ -25,15 +25,16 @@ class RepackedForm:
         self._stories = _read_texts(folder / "texts.json")
         self.splits = {story: entry["split"] for story, entry in self._stories.items()}
         self._labels_path = folder / "gpt4_labels.npz"
-        self._arrays = {path.stem: _open_npz(path) for path in sorted(folder.glob("*.npz"))}
+        self._names = sorted(path.stem for path in folder.glob("*.npz"))
+        self._arrays = lru_cache(maxsize=None)(lambda name: _open_npz(folder / f"{name}.npz"))
 
     def subjects(self) -> list[str]:
         """Return the npz files but the labels."""
-        return [name for name in self._arrays if name != self._labels_path.stem]
+        return [name for name in self._names if name != self._labels_path.stem]
 
     def has(self, subject: str, story: str) -> bool:
         """Return whether the subject's npz holds the story."""
-        return subject in self._arrays and story in self._arrays[subject].files
+        return subject in self._names and story in self._arrays(subject).files
 
     def texts(self, story: str) -> list[str]:
         """Return the texts of texts.json."""
@@ -42,13 +43,13 @@ class RepackedForm:
     def components(self, subject: str, story: str) -> tuple[str, np.ndarray]:
         """Return path and array of the story in the subject's npz."""
         path = self._folder / f"{subject}.npz"
-        return str(path), _read_array(path, self._arrays[subject], story)
+        return str(path), _read_array(path, self._arrays(subject), story)
 
     def labels(self, story: str) -> tuple[str, pd.DataFrame] | None:
         """Return path and labels of the story, named by `questions`."""
-        arrays = self._arrays.get(self._labels_path.stem)
-        if arrays is None:
+        if not self._labels_path.exists():
             return None
+        arrays = self._arrays(self._labels_path.stem)
         values = _read_array(self._labels_path, arrays, story)
         questions = _read_array(self._labels_path, arrays, "questions").tolist()
         if values.ndim != 2 or values.shape[1] != len(questions):

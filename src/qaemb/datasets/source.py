@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
@@ -23,18 +22,17 @@ class Timing:
 class Responses:
     """Responses of one subject to one story, not yet read: anything with a shape that gives arrays when sliced.
 
-    `data` is (n_trs, voxels), `repeats` (repeats, n_trs, voxels) or None. NaN marks a voxel without data.
+    `data` is (n_trs, voxels), `repeats` (repeats, n_trs, voxels) or None. NaN marks a voxel without data. `where` names
+    the file in messages.
     """
 
     data: Any
-    repeats: Any | None = None
+    repeats: Any | None
+    where: str
 
 
 class Source(Protocol):
     """What every adapter offers. Everything that is wrong with a file raises BadInput with the file's name."""
-
-    def __init__(self, folder: Path) -> None:
-        """Open the source; BadInput if the folder is missing or is not of this kind."""
 
     def stories(self) -> list[str]:
         """Return the names of all stories, sorted."""
@@ -71,3 +69,31 @@ class Source(Protocol):
 
     def voxels(self, subject: str) -> pd.DataFrame | None:
         """Return where voxels lie (voxel, hemi, vertex, region), or None where that is not known."""
+
+
+class WordsAndResponses:
+    """What a source answers that has nothing but words and responses; adapters override what they have."""
+
+    def held_out(self) -> frozenset[str]:
+        """Return nothing: no story is kept for testing."""
+        return frozenset()
+
+    def sentences(self, story: str) -> pd.DataFrame | None:
+        """Return None: there is no transcript."""
+        return None
+
+    def gold_properties(self) -> pd.DataFrame | None:
+        """Return None: there are no gold answers."""
+        return None
+
+    def gold(self, story: str) -> pd.DataFrame | None:
+        """Return None: there are no gold answers."""
+        return None
+
+    def published(self, story: str) -> dict[str, pd.DataFrame]:
+        """Return nothing: there are no published features."""
+        return {}
+
+    def voxels(self, subject: str) -> pd.DataFrame | None:
+        """Return None: it is not known where voxels lie."""
+        return None

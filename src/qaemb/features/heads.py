@@ -64,6 +64,21 @@ def fit_heads(
     return Heads(values, PENALTIES[best], scores[best])
 
 
+def side_by_side(values: NDArray[np.float32], offsets: Sequence[int]) -> NDArray[np.float32]:
+    """Return (rows, len(offsets) * features): block i holds the features of the row at `offsets[i]`, 0 where none is.
+
+    >>> side_by_side(np.array([[1.0], [2.0], [3.0]], np.float32), [-1, 0, 1]).tolist()
+    [[0.0, 1.0, 2.0], [1.0, 2.0, 3.0], [2.0, 3.0, 0.0]]
+    """
+    n, width = values.shape
+    blocks = np.zeros((n, len(offsets), width), np.float32)
+    for i, offset in enumerate(offsets):
+        target = slice(max(0, -offset), max(0, min(n, n - offset)))
+        source = slice(max(0, offset), max(0, min(n, n + offset)))
+        blocks[target, i] = values[source]
+    return blocks.reshape(n, -1)
+
+
 def _with_ones(values: NDArray[np.floating]) -> Array:
     return np.hstack([np.asarray(values, np.float64), np.ones((len(values), 1))])
 

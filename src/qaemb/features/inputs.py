@@ -43,9 +43,13 @@ class Inputs:
 
     def train_stories(self) -> list[StoryWords]:
         """Return the words of the train stories."""
-        splits = read_table(self.dataset / "stories.parquet", ["story", "split"])
-        train = set(splits.loc[splits["split"] == "train", "story"])
+        train = set(self.train_names())
         return [story for name, story in self.stories() if name in train]
+
+    def train_names(self) -> list[str]:
+        """Return the names of the train stories, in the data set's order."""
+        splits = read_table(self.dataset / "stories.parquet", ["story", "split"])
+        return splits.loc[splits["split"] == "train", "story"].tolist()
 
 
 def read_approved(answers: Path, validation: Path) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qaemb.datasets.registry import SOURCES
+from qaemb.datasets.registry import open_source
 from qaemb.datasets.split import choose_stories
 from qaemb.datasets.write import write_dataset
 from qaemb.files import atomic_folder
@@ -13,7 +13,7 @@ from qaemb.workspace import Workspace
 def dataset(settings: Settings, workspace: Workspace) -> None:
     """Write `data/work/dataset/`; a wrong source raises BadInput or BadParameter and leaves the old state."""
     section = settings.dataset
-    source = SOURCES[section.adapter](workspace.root / section.path)
+    source = open_source(section, workspace.root)
     split = choose_stories(source, section.subjects, section.test_stories, section.train_stories)
     with atomic_folder(workspace.dataset) as folder:
         summary = write_dataset(source, split, folder)
