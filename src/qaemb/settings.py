@@ -142,7 +142,7 @@ class ServerSettings(_Section):
 
 
 class AnswererSettings(_Section):
-    """What answers. `batch_tokens`, `threads`, `vllm` and most of `server` change no answer: they are not in its key."""
+    """What answers. `batch_tokens`, `threads`, `vllm` and most of `server` change no answer and are not in its key."""
 
     engine: Literal["reference", "shared", "vllm", "server", "student", "ensemble"]
     model: str | None = Field(None, description="a name of section `model`; none for an ensemble or a chat server")
@@ -151,7 +151,7 @@ class AnswererSettings(_Section):
     )
     dtype: Literal["float32", "bfloat16"] = "float32"
     scale: float = Field(20.0, gt=0, description="margin per unit of cosine similarity (zero-shot student)")
-    batch_tokens: int | None = Field(None, ge=64, description="tokens in one forward pass; default: found while running")
+    batch_tokens: int | None = Field(None, ge=64, description="tokens in a forward pass; default: found while running")
     threads: int | None = Field(None, ge=1, description="CPU threads; default: all cores")
     vllm: VllmSettings = VllmSettings()
     server: ServerSettings | None = None
@@ -199,7 +199,7 @@ class AnswersSettings(_Section):
         for name, spec in self.spec.items():
             for member in spec.members:
                 if member not in self.spec or self.spec[member].engine == "ensemble":
-                    raise ValueError(f"spec.{name}.members: `{member}` is not an answerer of answers.spec, or an ensemble")
+                    raise ValueError(f"spec.{name}.members: `{member}` is no answerer of answers.spec, or an ensemble")
         return self
 
 
