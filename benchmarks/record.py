@@ -16,9 +16,15 @@ RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("numpy", "torch", "transformers", "scikit-learn")
 
 
-def write_result(name: str, headline: Mapping[str, float], settings: Mapping[str, Any], figures: Any) -> Path:
-    """Write benchmarks/results/NAME.json and return its path; `headline` holds the few numbers to watch."""
-    path = RESULTS / f"{name}.json"
+def write_result(
+    name: str,
+    headline: Mapping[str, float | None],
+    settings: Mapping[str, Any],
+    figures: Any,
+    folder: Path = RESULTS,
+) -> Path:
+    """Write NAME.json, by default into benchmarks/results/, and return its path; `headline`: the numbers to watch."""
+    path = folder / f"{name}.json"
     write_json(
         path,
         {

@@ -67,7 +67,7 @@ class World:
                     file[f"repeats/{story}"] = repeats.astype(np.float32)
 
     def encode_settings(self, **changes) -> EncodeSettings:
-        own = {"delays": [1, 2], "alphas_log10": (0, 4, 5), "n_folds": 3, "n_bootstrap": 50, "block_trs": 10}
+        own = {"delays": [1, 2], "alphas_log10": (0, 4, 5), "n_folds": 3, "n_permutations": 200, "block_trs": 15}
         return EncodeSettings.model_validate({**own, "spaces": {"qa": ["qa"]}, **changes})
 
     def settings(self, **encode) -> Settings:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qaemb.encoding.ceiling import noise_ceiling, reliable
+from qaemb.encoding.ceiling import noise_ceiling, normalised_r, reliable
 from qaemb.encoding.scores import correlation
 
 
@@ -58,6 +58,24 @@ def test_what_can_not_be_estimated_is_nan():
     assert reliable(repeats).tolist() == [False, False, True]
     assert np.isnan(noise_ceiling(repeats[:1])).all()
     assert not reliable(repeats[:1]).any()
+
+
+def test_cc_norm_is_the_share_of_the_ceiling():
+    r = np.array([[0.3, 0.1, 0.2, np.nan], [0.5, 0.2, 0.4, 0.1]])
+    ceiling = np.array([[0.6, 0.0, 0.5, np.nan], [np.nan, np.nan, 0.3, np.nan]])
+    found = normalised_r(r, ceiling, np.array([True, True, True, True]))
+    # Stories without a ceiling don't count; a ceiling of 0 has no share; 0.2 + 0.4 of 0.5 + 0.3.
+    np.testing.assert_allclose(found, [0.5, np.nan, 0.75, np.nan])
+    assert np.isnan(normalised_r(r, ceiling, np.zeros(4, dtype=bool))).all()
+
+
+@pytest.mark.parametrize("noise_sd", [1.0, 2.0])
+def test_a_prediction_that_knows_half_of_the_signal_reaches_its_part_of_the_ceiling(noise_sd):
+    signal, repeats = planted(noise_sd, 4)
+    half = signal + np.random.default_rng(1).standard_normal(signal.shape)
+    r = correlation(half, repeats.mean(axis=0))
+    share = normalised_r(r[None], noise_ceiling(repeats)[None], reliable(repeats))
+    assert np.nanmean(share) == pytest.approx(np.sqrt(0.5), abs=0.01)  # whatever the noise
 
 
 def test_reliable_voxels_are_those_with_signal():

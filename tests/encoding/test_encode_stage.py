@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qaemb.encoding.bootstrap import paired_difference
-from qaemb.encoding.results import read_draws
+from qaemb.encoding.jackknife import confidence, paired_difference
+from qaemb.encoding.results import read_jackknife, read_predictions
 from qaemb.errors import BadInput, BadParameter
 from qaemb.files import read_json
 from qaemb.stages.encode import encode
@@ -25,12 +25,65 @@ def encoded(world) -> Workspace:
 
 def test_scores_have_the_columns_of_the_contract(encoded, world):
     table = pd.read_parquet(encoded.encoding("qa") / "scores.parquet")
-    assert list(table.columns) == ["subject", "voxel", "r", "r_x", "r_y", "ceiling_x", "ceiling", "alpha"]
+    assert list(table.columns) == [
+        "subject",
+        "voxel",
+        "r",
+        "r_x",
+        "r_y",
+        "ceiling_x",
+        "ceiling",
+        "cc_norm",
+        "p",
+        "q",
+        "alpha",
+    ]
     assert table.groupby("subject", sort=False).size().to_dict() == {"S1": 30, "S2": 30}
     np.testing.assert_allclose(table["r"], (table["r_x"] + table["r_y"]) / 2)
     blank = table[table["r"].isna()]
     assert blank["voxel"].tolist() == [world.nan_voxel, world.flat_voxel] * 2
-    assert blank[["r_x", "r_y", "ceiling", "alpha"]].isna().all(axis=None)
+    assert blank[["r_x", "r_y", "ceiling", "cc_norm", "p", "q", "alpha"]].isna().all(axis=None)
+
+
+def test_cc_norm_p_and_q_of_a_voxel(encoded, world):
+    from scipy import stats
+
+    table = pd.read_parquet(encoded.encoding("qa") / "scores.parquet")
+    known = table["cc_norm"].notna()
+    # Only x has repeats, so the share is of r_x.
+    np.testing.assert_allclose(table["cc_norm"][known], (table["r_x"] / table["ceiling_x"])[known])
+    metrics = read_json(encoded.metrics("encode", "qa"))
+    for subject, own in table.groupby("subject"):
+        assert own["cc_norm"].notna().sum() == metrics[subject]["n_reliable"]
+        assert own["cc_norm"].mean() == pytest.approx(metrics[subject]["mean_cc_norm"])
+        scored = own[own["p"].notna()]
+        np.testing.assert_allclose(scored["q"], stats.false_discovery_control(scored["p"]))
+        assert (own["q"] < 0.05).sum() == metrics[subject]["n_significant"] >= 18
+    noise = table["voxel"].between(world.noise_voxels.start, world.noise_voxels.stop - 1)
+    assert (table.loc[noise, "q"] < 0.05).mean() <= 0.15
+
+
+def test_predictions_are_stored_with_their_rows(encoded, world):
+    rows = read_json(encoded.encoding("qa") / "model.json")["test_rows"]
+    assert rows == {"S1": {"x": 80, "y": 60}, "S2": {"x": 80, "y": 60}}
+    predicted = read_predictions(encoded.encoding("qa"), "S1", rows["S1"])
+    assert (predicted.shape, predicted.dtype) == ((140, 30), np.float32)
+    assert np.flatnonzero(np.isnan(predicted).any(axis=0)).tolist() == [world.nan_voxel, world.flat_voxel]
+    with pytest.raises(BadInput, match=r"predictions_S1.npy has the shape \(140, 30\), not 80 rows"):
+        read_predictions(encoded.encoding("qa"), "S1", {"x": 80})
+    with pytest.raises(BadInput, match=r"predictions_S9.npy can't be read"):
+        read_predictions(encoded.encoding("qa"), "S9", rows["S1"])
+
+
+def test_what_was_found_is_printed(encoded, world, capsys):
+    encode(world.settings(spaces=SPACES, voxel_block=16), world.workspace, "qa")
+    lines = capsys.readouterr().out.splitlines()
+    own = read_json(encoded.metrics("encode", "qa"))["S2"]
+    assert lines[0] == "encode qa"
+    assert lines[2] == (
+        f"  S2: r {own['mean_r']:.4f} ({own['r_low']:.4f} to {own['r_high']:.4f}), {own['n_significant']} of 30 voxels "
+        f"above chance (q < 0.05), CC_norm {own['mean_cc_norm']:.3f} over {own['n_reliable']} reliable voxels"
+    )
 
 
 def test_weights_predict_the_scores(encoded, world):
@@ -73,16 +126,39 @@ def test_what_is_not_known_is_null_in_the_metrics(world, tmp_path):
     from qaemb.encoding.recording import open_recordings
     from qaemb.encoding.results import collect, summarise
 
-    settings = world.encode_settings(n_bootstrap=0)
+    settings = world.encode_settings(n_permutations=0)
     (recording,) = open_recordings(["S1"], world.space, world.stories, [1, 2], tmp_path)
     block = fit_block(recording, plan_fit(recording, settings), settings, slice(0, 30))
-    numbers = summarise(collect(recording, [block], tmp_path / "weights.npy", settings))
+    numbers = summarise(collect(recording, [block], tmp_path, settings))
     assert [key for key, value in numbers.items() if value is None] == [
-        "r_low",
-        "r_high",
         "mean_ceiling",
         "share_of_ceiling",
+        "mean_cc_norm",
+        "n_significant",
     ]
+
+
+@pytest.mark.parametrize("n_repeats", [0, 1])
+def test_without_repeats_it_is_said_that_there_is_no_ceiling(world, tmp_path, capsys, n_repeats):
+    import shutil
+
+    import h5py
+
+    workspace = Workspace(tmp_path)
+    for part in ("dataset", "features/qa"):
+        shutil.copytree(world.workspace.work / part, workspace.work / part)
+    for path in (workspace.dataset / "responses").iterdir():
+        with h5py.File(path, "a") as file:
+            repeats = file["repeats/x"][:n_repeats]
+            del file["repeats"]
+            if n_repeats:
+                file["repeats/x"] = repeats
+    encode(world.settings(), workspace, "qa")
+    assert capsys.readouterr().out.count("no noise ceiling: no test story has two or more repeats") == 2
+    table = pd.read_parquet(workspace.encoding("qa") / "scores.parquet")
+    assert "ceiling_x" not in table
+    assert table[["ceiling", "cc_norm"]].isna().all(axis=None)
+    assert table["p"].notna().sum() == 56
 
 
 def test_joined_spaces_name_their_features_and_the_model_says_how_it_was_fitted(encoded):
@@ -100,14 +176,14 @@ def test_importance_ranks_the_features_that_carry_signal_first(encoded):
 
 
 def test_models_of_one_run_can_be_paired(encoded):
-    qa, junk = (read_draws(encoded.encoding(name), "S1") for name in ("qa", "junk"))
-    difference = paired_difference(qa, junk)
-    assert difference.low > 0
-    assert difference.p_not_above == 0
+    qa, junk = (read_jackknife(encoded.encoding(name), "S1") for name in ("qa", "junk"))
+    found = confidence(paired_difference(qa, junk))
+    assert found.low > 0
+    assert found.p < 0.001
     with pytest.raises(BadInput, match="same subject"):
-        paired_difference(qa, read_draws(encoded.encoding("qa"), "S2"))
-    with pytest.raises(BadInput, match="no draws of S9"):
-        read_draws(encoded.encoding("qa"), "S9")
+        paired_difference(qa, read_jackknife(encoded.encoding("qa"), "S2"))
+    with pytest.raises(BadInput, match="no scores of S9"):
+        read_jackknife(encoded.encoding("qa"), "S9")
 
 
 def test_every_subject_and_model_is_a_run_under_one_parent(encoded):
@@ -131,7 +207,7 @@ def test_every_subject_and_model_is_a_run_under_one_parent(encoded):
 
 def test_the_same_inputs_give_the_same_files(encoded, world):
     folder = encoded.encoding("qa")
-    names = ("scores.parquet", "weights_S1.npy", "importance.csv", "model.json")
+    names = ("scores.parquet", "weights_S1.npy", "predictions_S1.npy", "importance.csv", "model.json")
     before = {name: (folder / name).read_bytes() for name in names}
     encode(world.settings(spaces=SPACES, voxel_block=16), world.workspace, "qa")
     assert {name: (folder / name).read_bytes() for name in names} == before

@@ -7,7 +7,9 @@ import pytest
 
 from qaemb.encoding.design import delayed
 from qaemb.encoding.fit import alphas_of, fit_block, plan_fit
+from qaemb.encoding.jackknife import jackknife_r
 from qaemb.encoding.recording import open_recordings
+from qaemb.encoding.scores import correlation
 
 
 def fitted(world, voxels=slice(0, 30), **changes):
@@ -67,13 +69,39 @@ def test_signal_is_found_and_noise_is_not(world):
     assert r[signal].min() > 0.5
     assert abs(r[world.noise_voxels].mean()) < 0.1
     assert (r[signal] < block.ceiling[0][signal] + 0.1).all()
+    assert (block.p[signal] == 1 / 201).all()
+    assert (block.p[world.noise_voxels] > 0.05).sum() >= 8
+
+
+def test_predictions_and_what_is_left_out_belong_to_the_scores(world):
+    recording, block, settings = fitted(world)
+    y, _ = recording.read(slice(0, 30))
+    kept = np.isfinite(block.alpha)
+    edges = np.cumsum([len(own) for own in recording.test.values()])[:-1]
+    predicted = np.split(block.predicted[:, kept], edges)
+    for i, story in enumerate(recording.test):
+        np.testing.assert_allclose(correlation(predicted[i], y[story][:, kept]), block.r[i, kept], atol=1e-6)
+    score = jackknife_r(predicted, [y[story][:, kept] for story in recording.test], settings.block_trs)
+    np.testing.assert_allclose(block.left_out, score.left_out.sum(axis=1), atol=1e-5)
+
+
+def test_without_permutations_nothing_is_tested(world):
+    _, block, _ = fitted(world, n_permutations=0)
+    assert np.isnan(block.p).all()
+    assert np.isfinite(block.left_out).all()
+
+
+def test_a_block_without_a_score_adds_nothing(world):
+    _, block, _ = fitted(world, slice(world.nan_voxel, world.nan_voxel + 1))
+    assert np.isnan(block.p).all()
+    assert (block.left_out == 0).all()
 
 
 def test_voxels_without_a_score_are_nan_everywhere(world):
     _, block, _ = fitted(world)
     blank = np.flatnonzero(np.isnan(block.r).any(axis=0))
     assert blank.tolist() == [world.nan_voxel, world.flat_voxel]
-    for values in (block.r, block.ceiling, block.alpha, block.weights):
+    for values in (block.r, block.ceiling, block.alpha, block.weights, block.predicted, block.p):
         assert np.isnan(values[..., blank]).all()
     assert not block.reliable[blank].any()
 
@@ -81,10 +109,10 @@ def test_voxels_without_a_score_are_nan_everywhere(world):
 def test_blocks_of_any_size_give_the_same(world):
     _, whole, _ = fitted(world)
     parts = [fitted(world, voxels)[1] for voxels in (slice(0, 11), slice(11, 12), slice(12, 30))]
-    for name in ("r", "ceiling", "alpha", "weights"):
+    for name in ("r", "ceiling", "alpha", "weights", "predicted", "p"):
         joined = np.concatenate([getattr(part, name) for part in parts], axis=-1)
         np.testing.assert_allclose(joined, getattr(whole, name), atol=1e-6)
-    np.testing.assert_allclose(sum(part.draws for part in parts), whole.draws, atol=1e-8)
+    np.testing.assert_allclose(sum(part.left_out for part in parts), whole.left_out, atol=1e-8)
 
 
 def test_more_columns_than_rows_change_nothing_but_the_work(world):

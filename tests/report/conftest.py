@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from qaemb.encoding.bootstrap import Draws
-from qaemb.encoding.results import write_draws
+from qaemb.encoding.jackknife import Jackknife
+from qaemb.encoding.results import write_jackknives
 from qaemb.settings import Settings
 from qaemb.workspace import Workspace
 
@@ -157,6 +157,8 @@ def _write_model(workspace: Workspace, model: str, rng: np.random.Generator) -> 
             "r_high": r + 0.03,
             "mean_ceiling": CEILING,
             "share_of_ceiling": r / CEILING,
+            "mean_cc_norm": r / CEILING + 0.013,
+            "n_significant": 47,
             "n_voxels": 80,
             "n_nan": 1,
             "n_reliable": 60,
@@ -167,12 +169,12 @@ def _write_model(workspace: Workspace, model: str, rng: np.random.Generator) -> 
         )
     _table(workspace.encoding(model) / "scores.parquet", pd.concat(tables))
     _table(workspace.encoding(model) / "importance.csv", pd.concat(importance))
-    noise = np.random.default_rng(1).normal(0, 0.01, (len(SUBJECTS), 100))  # the same for every model: paired
+    noise = np.random.default_rng(1).normal(0, 0.01, (len(SUBJECTS), 8))  # the same for every model: paired
     own = {
-        name: Draws(metrics[name]["mean_r"], metrics[name]["mean_r"] + noise[i], name)
-        for i, name in enumerate(SUBJECTS)
+        name: Jackknife(np.array(values["mean_r"]), values["mean_r"] + noise[i], np.zeros(8, dtype=np.int64), name)
+        for i, (name, values) in enumerate(metrics.items())
     }
-    write_draws(workspace.encoding(model), own)
+    write_jackknives(workspace.encoding(model), own)
     write_json(workspace.metrics("encode", model), metrics)
 
 

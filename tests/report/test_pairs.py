@@ -3,23 +3,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qaemb.encoding.bootstrap import Draws
+from qaemb.encoding.jackknife import Jackknife
 from qaemb.report.pairs import paired
 
-NOISE = np.random.default_rng(0).normal(0, 0.1, 500)
+NOISE = np.random.default_rng(0).normal(0, 0.1, 8)
 
 
-def _draws(r: float, key: str = "k") -> Draws:
-    return Draws(r, r + NOISE, key)
+def _mean(r: float, key: str = "k") -> Jackknife:
+    return Jackknife(np.array(r), r + NOISE, np.repeat([0, 1], 4), key)
 
 
 def test_shared_noise_cancels_in_a_paired_difference():
-    table = paired({"qa": {"S1": _draws(0.3)}, "word_rate": {"S1": _draws(0.1)}}, ["word_rate"])
+    table = paired({"qa": {"S1": _mean(0.3)}, "word_rate": {"S1": _mean(0.1)}}, ["word_rate"])
     assert table[["subject", "model", "baseline"]].values.tolist() == [["S1", "qa", "word_rate"]]
     assert table.loc[0, ["difference", "low", "high"]].tolist() == pytest.approx([0.2, 0.2, 0.2])
 
 
 def test_what_can_not_be_paired_is_left_out():
-    draws = {"qa": {"S1": _draws(0.3), "S2": _draws(0.3)}, "word_rate": {"S1": _draws(0.1, "other rows")}}
-    assert paired(draws, ["word_rate", "embedding"]).empty
+    means = {"qa": {"S1": _mean(0.3), "S2": _mean(0.3)}, "word_rate": {"S1": _mean(0.1, "other rows")}}
+    assert paired(means, ["word_rate", "embedding"]).empty
     assert list(paired({}, []).columns) == ["subject", "model", "baseline", "difference", "low", "high"]

@@ -68,7 +68,16 @@ def test_the_page_says_the_numbers(findings):
     for said in ("0.300", "50%", "31.2", "abc123def456", "fog", "question_2", "llm answers at chance", "60 of 80"):
         assert said in text
     assert "0.200" in text  # gold over word_rate, paired
+    assert "0.513" in text  # CC_norm of gold
+    assert "47" in text  # voxels above chance
+    assert "there is no ceiling" not in text
     assert "▲" in text
+
+
+def test_a_missing_ceiling_is_said(findings):
+    scores = findings.scores.assign(mean_ceiling=float("nan"), share_of_ceiling=float("nan"), mean_cc_norm=float("nan"))
+    without = replace(findings, scores=scores, maps=())
+    assert "there is no ceiling" in _Page(render(without, draw(without))).text
 
 
 def test_names_from_outside_are_text_not_html(findings):

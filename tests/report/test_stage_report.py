@@ -51,10 +51,10 @@ def test_without_a_data_set_the_way_out_is_said(settings, workspace):
     assert not workspace.reports.exists()
 
 
-def test_scores_without_their_draws_are_named(settings, workspace, write_outputs):
+def test_scores_that_can_not_be_paired_are_named(settings, workspace, write_outputs):
     write_outputs()
-    (workspace.encoding("gold") / "bootstrap.npz").unlink()
-    with pytest.raises(BadInput, match="has no draws of UTS01; run the stage `encode` again"):
+    (workspace.encoding("gold") / "jackknife.npz").unlink()
+    with pytest.raises(BadInput, match="has no scores of UTS01; run the stage `encode` again"):
         stage.report(settings, workspace)
 
 

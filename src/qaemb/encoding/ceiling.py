@@ -46,6 +46,18 @@ def reliable(repeats: NDArray[np.floating]) -> NDArray[np.bool_]:
     return np.nan_to_num(f, nan=0.0) > stats.f.isf(_P_RELIABLE, n_trs - 1, (n - 1) * (n_trs - 1))
 
 
+def normalised_r(r: NDArray[np.float64], ceiling: NDArray[np.float64], kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return CC_norm per voxel: the sum of r over that of the ceilings, over the stories that have a ceiling.
+
+    `r` and `ceiling` are (stories, voxels), `kept` (voxels,) the reliable ones. NaN for the others, and where no story
+    has a ceiling above 0. It may exceed 1: both numbers are estimates.
+    """
+    known = np.isfinite(r) & np.isfinite(ceiling)
+    reached, possible = (np.where(known, values, 0.0).sum(axis=0) for values in (r, ceiling))
+    usable = kept & (possible > 0)
+    return np.where(usable, reached / np.where(usable, possible, 1.0), np.nan)
+
+
 def _variances(repeats: NDArray[np.floating]) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
     """Return the number of repeats, the variance over time of their mean, and the mean of their variances."""
     centred = np.asarray(repeats, dtype=np.float64)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from qaemb.encoding.bootstrap import block_counts, resampled_r
 from qaemb.encoding.ceiling import noise_ceiling, reliable
 from qaemb.encoding.design import delayed
+from qaemb.encoding.jackknife import jackknife_r
 from qaemb.encoding.moments import (
     Array,
     FeatureMoments,
@@ -22,12 +22,17 @@ from qaemb.encoding.protocols import PROTOCOLS, Partition
 from qaemb.encoding.recording import Recording
 from qaemb.encoding.ridge import RidgePlan, choose_alphas, held_out_r, plan_ridge, row_space, solve
 from qaemb.encoding.scores import correlation
+from qaemb.encoding.significance import p_values
 from qaemb.settings import EncodeSettings
 
 
 @dataclass(frozen=True)
 class BlockFit:
-    """One block of v voxels: scores (test stories, v), the model, and the resampled r summed over its voxels."""
+    """One block of v voxels: scores (test stories, v), the model, and what it predicts.
+
+    `predicted` (test rows, v): the test stories one after the other. `left_out` (blocks of rows,): the mean over test
+    stories of r without each block, summed over the scored voxels. `p` (v,): NaN where significance is not tested.
+    """
 
     voxels: slice
     r: Array
@@ -35,7 +40,9 @@ class BlockFit:
     reliable: NDArray[np.bool_]
     alpha: Array
     weights: NDArray[np.float32]
-    draws: Array
+    predicted: NDArray[np.float32]
+    left_out: Array
+    p: Array
 
 
 def alphas_of(settings: EncodeSettings) -> Array:
@@ -94,11 +101,19 @@ def fit_block(recording: Recording, plan: FitPlan, settings: EncodeSettings, vox
     predicted = {story: delayed(values, recording.delays) @ weights for story, values in recording.test.items()}
     r = np.stack([correlation(predicted[story], responses[story]) for story in recording.test])
     scored = valid & np.isfinite(r).all(axis=0)
-    draws = _draws(predicted, responses, scored, settings)
+    left_out, p = _statistics(predicted, responses, scored, settings)
     ceilings, agree = _ceilings(recording, voxels)
     blank = np.where(scored, 0.0, np.nan)
     return BlockFit(
-        voxels, r + blank, ceilings + blank, agree & scored, alpha + blank, (weights + blank).astype(np.float32), draws
+        voxels=voxels,
+        r=r + blank,
+        ceiling=ceilings + blank,
+        reliable=agree & scored,
+        alpha=alpha + blank,
+        weights=(weights + blank).astype(np.float32),
+        predicted=(np.vstack(list(predicted.values())) + blank).astype(np.float32),
+        left_out=left_out,
+        p=p,
     )
 
 
@@ -106,15 +121,16 @@ def _project(design: Array, basis: Array | None) -> Array:
     return design if basis is None else design @ basis
 
 
-def _draws(
+def _statistics(
     predicted: dict[str, Array], responses: dict[str, Array], scored: NDArray[np.bool_], settings: EncodeSettings
-) -> Array:
-    """Return (n_bootstrap,): the sum over scored voxels of the mean over test stories of r in each draw."""
-    total = np.zeros(settings.n_bootstrap)
-    for number, (story, values) in enumerate(predicted.items()):
-        counts = block_counts(len(values), settings.block_trs, settings.n_bootstrap, (settings.seed, number))
-        total += resampled_r(values[:, scored], responses[story][:, scored], settings.block_trs, counts)
-    return total / len(predicted)
+) -> tuple[Array, Array]:
+    """Return `left_out` and `p` of a BlockFit."""
+    ours = [values[:, scored] for values in predicted.values()]
+    theirs = [responses[story][:, scored] for story in predicted]
+    p = np.full(len(scored), np.nan)
+    if settings.n_permutations:
+        p[scored] = p_values(ours, theirs, settings.n_permutations, settings.seed)
+    return jackknife_r(ours, theirs, settings.block_trs).left_out.sum(axis=1), p
 
 
 def _ceilings(recording: Recording, voxels: slice) -> tuple[Array, NDArray[np.bool_]]:

@@ -1,9 +1,9 @@
-"""What an encoding model leaves behind: the scores table, weights on disk, bootstrap draws, and summary numbers."""
+"""What an encoding model leaves behind: the scores table, weights and predictions on disk, and summary numbers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,55 +12,81 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qaemb.encoding.bootstrap import Draws, interval
+from qaemb.encoding.ceiling import normalised_r
 from qaemb.encoding.fit import BlockFit
+from qaemb.encoding.jackknife import Jackknife, block_stories, confidence
 from qaemb.encoding.moments import Array
 from qaemb.encoding.recording import Recording
 from qaemb.encoding.scores import nan_mean
+from qaemb.encoding.significance import ALPHA, q_values
 from qaemb.errors import BadInput
 from qaemb.files import atomic_file
 from qaemb.identity import json_id
 from qaemb.settings import EncodeSettings
 
-_DRAWS_FILE = "bootstrap.npz"
+_JACKKNIFE_FILE = "jackknife.npz"
 
 
 @dataclass(frozen=True)
 class SubjectScores:
-    """All voxels of one subject: r and ceiling (test stories, voxels), and the bootstrap of the mean r."""
+    """All voxels of one subject: r and ceiling (test stories, voxels), p and alpha (voxels,), and the mean r.
+
+    `rows` is test story -> number of its rows.
+    """
 
     subject: str
-    stories: tuple[str, ...]
+    rows: dict[str, int]
     r: Array
     ceiling: Array
     reliable: NDArray[np.bool_]
     alpha: Array
-    draws: Draws
+    p: Array
+    mean: Jackknife
+
+    @property
+    def stories(self) -> tuple[str, ...]:
+        """The test stories that the subject heard."""
+        return tuple(self.rows)
+
+    @property
+    def cc_norm(self) -> Array:
+        """r as a share of the ceiling, (voxels,); NaN where a voxel has no ceiling or is not reliable."""
+        return normalised_r(self.r, self.ceiling, self.reliable)
+
+    @property
+    def q(self) -> Array:
+        """False discovery rates of p over the voxels of this subject, (voxels,)."""
+        return q_values(self.p)
 
 
-def collect(
-    recording: Recording, blocks: Iterable[BlockFit], weights_file: Path, settings: EncodeSettings
-) -> SubjectScores:
-    """Return the scores of all blocks, writing each block's weights (delays, features, voxels) to `weights_file`."""
-    n, stories = recording.responses.n_voxels, tuple(recording.test)
-    r, ceiling = np.full((len(stories), n), np.nan), np.full((len(stories), n), np.nan)
-    alpha, agree, draws = np.full(n, np.nan), np.zeros(n, dtype=bool), np.zeros(settings.n_bootstrap)
+def collect(recording: Recording, blocks: Iterable[BlockFit], folder: Path, settings: EncodeSettings) -> SubjectScores:
+    """Return the scores of all blocks; write what is large to `folder` as the blocks come, all of it float32.
+
+    weights_SUBJECT.npy (delays, features, voxels) and predictions_SUBJECT.npy (rows of the test stories one after the
+    other, voxels). BadInput if no voxel has a score.
+    """
+    n, rows = recording.responses.n_voxels, {story: len(values) for story, values in recording.test.items()}
+    r, ceiling = np.full((len(rows), n), np.nan), np.full((len(rows), n), np.nan)
+    alpha, p, agree = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, dtype=bool)
+    story = block_stories(list(rows.values()), settings.block_trs)
+    left_out = np.zeros(len(story))
     shape = (len(recording.delays), recording.n_features, n)
-    weights = np.lib.format.open_memmap(weights_file, mode="w+", dtype=np.float32, shape=shape)
+    weights = _new_array(folder / f"weights_{recording.subject}.npy", shape)
+    predicted = _new_array(predictions_file(folder, recording.subject), (sum(rows.values()), n))
     for block in blocks:
-        r[:, block.voxels], ceiling[:, block.voxels] = block.r, block.ceiling
-        alpha[block.voxels], agree[block.voxels] = block.alpha, block.reliable
-        weights[:, :, block.voxels] = block.weights.reshape(*shape[:2], -1)
-        draws += block.draws
+        own = block.voxels
+        r[:, own], ceiling[:, own], agree[own] = block.r, block.ceiling, block.reliable
+        alpha[own], p[own] = block.alpha, block.p
+        weights[:, :, own], predicted[:, own] = block.weights.reshape(*shape[:2], -1), block.predicted
+        left_out += block.left_out
     weights.flush()
+    predicted.flush()
     scored = np.isfinite(r).all(axis=0)
     if not scored.any():
         raise BadInput(f"{recording.responses.path}: no voxel is free of NaN in all stories, so there is no score")
-    rows = {story: len(values) for story, values in recording.test.items()}
-    drawn = [settings.n_bootstrap, settings.block_trs, settings.seed]
-    key = json_id([recording.subject, list(rows.items()), drawn, np.flatnonzero(~scored).tolist(), n])
-    mean = Draws(float(r[:, scored].mean()), draws / scored.sum(), key)
-    return SubjectScores(recording.subject, stories, r, ceiling, agree, alpha, mean)
+    about = [recording.subject, list(rows.items()), settings.block_trs, np.flatnonzero(~scored).tolist(), n]
+    mean = Jackknife(r[:, scored].mean(), left_out / scored.sum(), story, json_id(about))
+    return SubjectScores(recording.subject, rows, r, ceiling, agree, alpha, p, mean)
 
 
 def scores_table(scores: SubjectScores, stories: list[str]) -> pd.DataFrame:
@@ -75,17 +101,19 @@ def scores_table(scores: SubjectScores, stories: list[str]) -> pd.DataFrame:
     own = {story: i for i, story in enumerate(scores.stories)}
     columns |= {f"r_{story}": scores.r[own[story]] if story in own else nothing for story in stories}
     columns |= {f"ceiling_{story}": scores.ceiling[own[story]] if story in own else nothing for story in stories}
-    return pd.DataFrame(columns | {"ceiling": nan_mean(scores.ceiling, axis=0), "alpha": scores.alpha})
+    columns |= {"ceiling": nan_mean(scores.ceiling, axis=0), "cc_norm": scores.cc_norm}
+    return pd.DataFrame(columns | {"p": scores.p, "q": scores.q, "alpha": scores.alpha})
 
 
 def summarise(scores: SubjectScores) -> dict[str, float | int | None]:
     """Return the numbers of one subject for `dvc metrics`; None where a number is not known.
 
-    mean_r: mean over voxels of r, with a 95 % block-bootstrap interval r_low, r_high. mean_ceiling: mean over voxels,
-    on the test stories with repeats. share_of_ceiling: mean r over mean ceiling on those stories, over the n_reliable
-    voxels whose repeats agree (ceiling.reliable). n_nan: voxels without a score.
+    mean_r: mean over voxels of r, with a 95 % jackknife interval r_low, r_high. mean_ceiling: mean over voxels, on the
+    test stories with repeats. share_of_ceiling: mean r over mean ceiling on those stories, over the n_reliable voxels
+    whose repeats agree (ceiling.reliable); mean_cc_norm: mean over the same voxels of each one's own share.
+    n_significant: voxels with q < .05; None where it was not tested. n_nan: voxels without a score.
     """
-    low, high = interval(scores.draws.r, scores.draws.draws)
+    found = confidence(scores.mean)
     repeated = np.isfinite(scores.ceiling).any(axis=1)
     ceiling = nan_mean(scores.ceiling[repeated]) if repeated.any() else np.float64(np.nan)
     share = math.nan
@@ -94,35 +122,62 @@ def summarise(scores: SubjectScores) -> dict[str, float | int | None]:
         share = float(np.nansum(scores.r[kept]) / np.nansum(scores.ceiling[kept]))
     scored = np.isfinite(scores.r).all(axis=0)
     return {
-        "mean_r": scores.draws.r,
-        "r_low": _known(low),
-        "r_high": _known(high),
+        "mean_r": float(scores.mean.value),
+        "r_low": _known(float(found.low)),
+        "r_high": _known(float(found.high)),
         "mean_ceiling": _known(float(ceiling)),
         "share_of_ceiling": _known(share),
+        "mean_cc_norm": _known(float(nan_mean(scores.cc_norm))),
+        "n_significant": int((scores.q < ALPHA).sum()) if np.isfinite(scores.p).any() else None,
         "n_reliable": int(scores.reliable.sum()),
         "n_voxels": scores.r.shape[1],
         "n_nan": int((~scored).sum()),
     }
 
 
-def write_draws(folder: Path, draws: dict[str, Draws]) -> None:
-    """Write the bootstrap draws of all subjects (subject -> draws) as `bootstrap.npz`."""
+def write_jackknives(folder: Path, means: dict[str, Jackknife]) -> None:
+    """Write the jackknifed mean r of all subjects (subject -> mean r) as `jackknife.npz`."""
     arrays: dict[str, Any] = {}
-    for subject, own in draws.items():
-        arrays |= {f"{subject}/r": np.array(own.r), f"{subject}/draws": own.draws, f"{subject}/key": np.array(own.key)}
-    with atomic_file(folder / _DRAWS_FILE) as temporary, temporary.open("wb") as file:
+    for subject, own in means.items():
+        parts = {"r": own.value, "left_out": own.left_out, "story": own.story, "key": own.key}
+        arrays |= {f"{subject}/{name}": np.asarray(values) for name, values in parts.items()}
+    with atomic_file(folder / _JACKKNIFE_FILE) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
 
 
-def read_draws(folder: Path, subject: str) -> Draws:
-    """Return the bootstrap draws of one subject from a model's folder, for `bootstrap.paired_difference`."""
-    path = folder / _DRAWS_FILE
+def read_jackknife(folder: Path, subject: str) -> Jackknife:
+    """Return the jackknifed mean r of one subject from a model's folder, for `jackknife.paired_difference`."""
+    path = folder / _JACKKNIFE_FILE
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            r, draws, key = (arrays[f"{subject}/{name}"] for name in ("r", "draws", "key"))
+            r, left_out, story, key = (arrays[f"{subject}/{name}"] for name in ("r", "left_out", "story", "key"))
     except (FileNotFoundError, KeyError) as error:
-        raise BadInput(f"{path} has no draws of {subject}; run the stage `encode` again") from error
-    return Draws(float(r), draws, str(key))
+        raise BadInput(f"{path} has no scores of {subject}; run the stage `encode` again") from error
+    return Jackknife(r, left_out, story, str(key))
+
+
+def predictions_file(folder: Path, subject: str) -> Path:
+    """Return where a model's folder has the predictions of a subject."""
+    return folder / f"predictions_{subject}.npy"
+
+
+def read_predictions(folder: Path, subject: str, rows: Mapping[str, int]) -> NDArray[np.float32]:
+    """Return what a model predicts, (test rows, voxels), read from the disk as it is used.
+
+    `rows` is test story -> number of rows, in the order of `model.json`. BadInput if the file is absent or has others.
+    """
+    path = predictions_file(folder, subject)
+    try:
+        predicted = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} can't be read ({error}); run the stage `encode` again") from error
+    if predicted.ndim != 2 or len(predicted) != sum(rows.values()):
+        raise BadInput(f"{path} has the shape {predicted.shape}, not {sum(rows.values())} rows; run `encode` again")
+    return predicted
+
+
+def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float32]]:
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
 
 
 def _known(value: float) -> float | None:

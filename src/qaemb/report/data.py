@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-SCORE_NUMBERS = ["mean_r", "r_low", "r_high", "mean_ceiling", "share_of_ceiling", "n_voxels", "n_nan", "n_reliable"]
+SCORE_NUMBERS = [
+    "mean_r",
+    "r_low",
+    "r_high",
+    "mean_ceiling",
+    "share_of_ceiling",
+    "mean_cc_norm",
+    "n_significant",
+    "n_voxels",
+    "n_nan",
+    "n_reliable",
+]
 SCORE_COLUMNS = ["subject", "model", *SCORE_NUMBERS]
 PAIR_COLUMNS = ["subject", "model", "baseline", "difference", "low", "high"]
 CURVE_COLUMNS = ["space", "method", "n_questions", "r", "r_low", "r_high"]

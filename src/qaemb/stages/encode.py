@@ -14,7 +14,8 @@ from qaemb.encoding.fit import FitPlan, fit_block, plan_fit
 from qaemb.encoding.importance import importance
 from qaemb.encoding.moments import Array
 from qaemb.encoding.recording import Recording, open_recordings
-from qaemb.encoding.results import SubjectScores, collect, scores_table, summarise, write_draws
+from qaemb.encoding.results import SubjectScores, collect, scores_table, summarise, write_jackknives
+from qaemb.encoding.significance import ALPHA
 from qaemb.errors import BadParameter
 from qaemb.features.space import Space, join_spaces, read_space
 from qaemb.files import atomic_file, atomic_folder, read_table, write_json, write_table
@@ -43,9 +44,9 @@ def encode(settings: Settings, workspace: Workspace, name: str) -> None:
         _write(settings, name, space, scores, folder)
     write_json(workspace.metrics("encode", name), metrics)
     _log(settings, workspace, name, recordings, metrics)
-    print(
-        f"encode {name}: " + ", ".join(f"{subject} r {numbers['mean_r']:.4f}" for subject, numbers in metrics.items())
-    )
+    print(f"encode {name}")
+    for subject, numbers in metrics.items():
+        print(f"  {subject}: {_in_words(numbers)}")
 
 
 def _fit(settings: Settings, recordings: list[Recording], folder: Path) -> list[SubjectScores]:
@@ -57,7 +58,7 @@ def _fit(settings: Settings, recordings: list[Recording], folder: Path) -> list[
             plans[heard] = plan_fit(recording, settings.encode)
         blocks = tqdm(recording.blocks(settings.encode.voxel_block), desc=recording.subject, unit="block", leave=False)
         fits = (fit_block(recording, plans[heard], settings.encode, voxels) for voxels in blocks)
-        scores.append(collect(recording, fits, folder / f"weights_{recording.subject}.npy", settings.encode))
+        scores.append(collect(recording, fits, folder, settings.encode))
     return scores
 
 
@@ -73,9 +74,22 @@ def _write(settings: Settings, name: str, space: Space, scores: list[SubjectScor
         draw_scores(folder / f"r_{own.subject}.png", f"{name}, {own.subject}", *_r_and_ceiling(table))
     with atomic_file(folder / "importance.csv") as temporary:
         pd.concat(ranked).to_csv(temporary, index=False)
-    write_draws(folder, {own.subject: own.draws for own in scores})
+    write_jackknives(folder, {own.subject: own.mean for own in scores})
     about = {"name": name, "spaces": settings.encode.spaces[name], **_protocol(settings), "features": space.names}
-    write_json(folder / "model.json", about)
+    write_json(folder / "model.json", about | {"test_rows": {own.subject: own.rows for own in scores}})
+
+
+def _in_words(numbers: dict[str, float | int | None]) -> str:
+    said = f"r {numbers['mean_r']:.4f}"
+    if numbers["r_low"] is not None:
+        said += f" ({numbers['r_low']:.4f} to {numbers['r_high']:.4f})"
+    if numbers["n_significant"] is not None:
+        said += f", {numbers['n_significant']} of {numbers['n_voxels']} voxels above chance (q < {ALPHA})"
+    if numbers["mean_ceiling"] is None:
+        return said + ", no noise ceiling: no test story has two or more repeats"
+    if numbers["mean_cc_norm"] is None:
+        return said + ", no voxel is reliable"
+    return said + f", CC_norm {numbers['mean_cc_norm']:.3f} over {numbers['n_reliable']} reliable voxels"
 
 
 def _r_and_ceiling(table: pd.DataFrame) -> tuple[Array, Array]:
@@ -96,7 +110,7 @@ def _protocol(settings: Settings) -> dict[str, Any]:
         "alphas_log10": list(own.alphas_log10),
         **choice,
         "seed": own.seed,
-        "n_bootstrap": own.n_bootstrap,
+        "n_permutations": own.n_permutations,
         "block_trs": own.block_trs,
         "test_stories": settings.dataset.test_stories,
     }

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from qaemb.encoding.bootstrap import Draws
-from qaemb.encoding.results import read_draws
+from qaemb.encoding.jackknife import Jackknife
+from qaemb.encoding.results import read_jackknife
 from qaemb.files import atomic_file, atomic_folder, write_text
 from qaemb.report import curve_table, draw, render, score_table
 from qaemb.report.collect import (
@@ -59,7 +59,7 @@ def gather(settings: Settings, workspace: Workspace) -> Findings:
         questions=read_questions(workspace.questions),
         jobs=_jobs(settings, workspace),
         scores=scores,
-        pairs=paired(_draws(workspace, scores), baselines),
+        pairs=paired(_means(workspace, scores), baselines),
         protocol=settings.encode.protocol,
         kinds=dict(kinds),
         selections=_selections(settings, workspace),
@@ -69,12 +69,12 @@ def gather(settings: Settings, workspace: Workspace) -> Findings:
     )
 
 
-def _draws(workspace: Workspace, scores: pd.DataFrame) -> dict[str, dict[str, Draws]]:
-    """Return the bootstrap draws of every score, by model and subject."""
-    draws: dict[str, dict[str, Draws]] = {}
+def _means(workspace: Workspace, scores: pd.DataFrame) -> dict[str, dict[str, Jackknife]]:
+    """Return the jackknifed mean r of every score, by model and subject."""
+    means: dict[str, dict[str, Jackknife]] = {}
     for subject, model in zip(scores["subject"], scores["model"], strict=True):
-        draws.setdefault(model, {})[subject] = read_draws(workspace.encoding(model), subject)
-    return draws
+        means.setdefault(model, {})[subject] = read_jackknife(workspace.encoding(model), subject)
+    return means
 
 
 def _jobs(settings: Settings, workspace: Workspace) -> tuple[JobFacts, ...]:

@@ -10,6 +10,7 @@ the warming included, from 6,692 to 6,852 (6,340 to 6,532).
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ import numpy as np
 
 from qaemb.answers.answerer import Progress
 from qaemb.answers.engines.causal import CausalAnswerer, Grid
-from qaemb.answers.engines.vllm_process import CPU_BLOCK, CUDA_BLOCK, Engine, Launch, engine_for
+from qaemb.answers.engines.vllm_process import CPU_BLOCK, CUDA_BLOCK, Engine, Launch, join
 from qaemb.answers.rendering import Rendered
 from qaemb.errors import BadInput
 from qaemb.settings import AnswererSettings
@@ -43,7 +44,7 @@ class VllmAnswerer(CausalAnswerer):
         if self._engine is None:
             own = self.settings
             launch = Launch(self.folder, self.info.digest, own.dtype, own.threads, own.batch_tokens, own.vllm)
-            self._engine = engine_for(launch)
+            self._engine = join(launch)
         return self._engine
 
     @property
@@ -54,8 +55,10 @@ class VllmAnswerer(CausalAnswerer):
         return {"prefix_hit_rate": self._cached_tokens / self._prompt_tokens}
 
     def close(self) -> None:
-        """Let go of the engine; its processes end with the last answerer that uses it. A later answer starts anew."""
-        self._engine = None
+        """Leave the engine; its processes end when no answerer uses it any more. A later answer starts it anew."""
+        if self._engine is not None:
+            self._engine.leave()
+            self._engine = None
 
     @cached_property
     def _params(self) -> SamplingParams:
@@ -79,12 +82,13 @@ class VllmAnswerer(CausalAnswerer):
         labels = [*self.labels.yes, *self.labels.no]
         scores = np.empty((len(rendered.shared) * len(rendered.suffixes), len(labels)))
         n_tokens = n_cached = 0
-        for number, output in engine.run(prompts, self._params):
-            logprobs = output.outputs[0].logprobs[0]
-            scores[number] = [logprobs[token].logprob for token in labels]
-            n_tokens += len(output.prompt_token_ids)
-            n_cached += output.num_cached_tokens
-            progress(1)
+        with closing(engine.run(prompts, self._params)) as outputs:
+            for number, output in outputs:
+                logprobs = output.outputs[0].logprobs[0]
+                scores[number] = [logprobs[token].logprob for token in labels]
+                n_tokens += len(output.prompt_token_ids)
+                n_cached += output.num_cached_tokens
+                progress(1)
         self._count(n_tokens, n_cached)
         return self._margin_and_mass(scores, (len(rendered.shared), len(rendered.suffixes)))
 

@@ -1,4 +1,4 @@
-"""vLLM's engine as processes beside this one: started when needed, shared by answerers, ended with the last of them.
+"""vLLM's engine as processes beside this one: started when needed, shared by answerers, ended when all have left it.
 
 vLLM keeps its settings in environment variables, which it also changes; they are set for the start alone and restored.
 """
@@ -10,7 +10,7 @@ import os
 import subprocess
 import warnings
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count, islice
@@ -52,9 +52,10 @@ class Launch:
 
 
 class Engine:
-    """A running engine. Its processes end with the last reference to it, and with Python, even if that is killed."""
+    """A running engine. Its processes end when all who joined have left, and with Python, even if that is killed."""
 
     def __init__(self, launch: Launch) -> None:
+        self._launch, self._users = launch, 0
         others = set(multiprocessing.active_children())
         with _environment(launch):
             self._llm = _load(launch)
@@ -62,15 +63,17 @@ class Engine:
         self._in_flight = _IN_FLIGHT * launch.vllm.max_sequences
         self._numbers = count()
         watch = _watch([str(process.pid) for process in processes])
-        weakref.finalize(self, _stop, self._llm.llm_engine.engine_core, watch)
+        self._stop = weakref.finalize(self, _stop, self._llm.llm_engine.engine_core, watch)
 
     @property
     def longest(self) -> int:
         """The most tokens that a prompt may have: what the model and the cache can hold, without one to answer."""
         return int(self._llm.model_config.max_model_len) - 1
 
-    def run(self, prompts: Iterable[list[int]], params: SamplingParams) -> Iterator[tuple[int, RequestOutput]]:
-        """Yield each prompt's number and output as it finishes; a caller may stop early. QaembError if vLLM dies."""
+    def run(
+        self, prompts: Iterable[list[int]], params: SamplingParams
+    ) -> Generator[tuple[int, RequestOutput], None, None]:
+        """Yield each prompt's number and output as it finishes; closed early, drop the rest. QaembError: vLLM died."""
         from vllm.inputs.engine import tokens_input
         from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -92,18 +95,26 @@ class Engine:
             if running:
                 engine.abort_request(list(running))
 
+    def leave(self) -> None:
+        """Undo one `join`; the last one ends the engine's processes."""
+        self._users -= 1
+        if not self._users:
+            del _ENGINES[self._launch]
+            self._stop()
 
-_ENGINES: weakref.WeakValueDictionary[Launch, Engine] = weakref.WeakValueDictionary()
+
+_ENGINES: dict[Launch, Engine] = {}
 
 
-def engine_for(launch: Launch) -> Engine:
+def join(launch: Launch) -> Engine:
     """Return the running engine of a launch, started if there is none; BadInput without vLLM, QaembError if it fails.
 
-    Whoever uses it has to keep the reference: without any it ends.
+    Users are counted, and not their references: vLLM keeps the frames of its first import, and all that is in them.
     """
     engine = _ENGINES.get(launch)
     if engine is None:
         engine = _ENGINES[launch] = Engine(launch)
+    engine._users += 1
     return engine
 
 

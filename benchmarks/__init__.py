@@ -1,0 +1,1 @@
+"""Benchmarks: each writes its result, with commit and machine, into `results/`."""
