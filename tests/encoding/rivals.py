@@ -72,15 +72,26 @@ def permuted_blocks_p(predicted: Stories, measured: Stories, block: int, seed: i
     return (1 + (null >= r).sum(axis=0)) / (1 + N_DRAWS)
 
 
+def bootstrap_difference_p(a: Stories, b: Stories, measured: Stories, block: int, seed: int) -> np.ndarray:
+    """Return two-sided p of each voxel's r of A minus that of B, from the share of circular bootstraps above 0."""
+    rng, draws = np.random.default_rng(seed), np.zeros((N_DRAWS, measured[0].shape[1]))
+    for own_a, own_b, m in zip(a, b, measured, strict=True):
+        counts = _circular(rng, len(m), block)
+        draws += (_resampled(own_a, m, counts) - _resampled(own_b, m, counts)) / len(measured)
+    below = (1 + (draws <= 0).sum(axis=0)) / (1 + N_DRAWS)
+    return np.minimum(2 * np.minimum(below, 1 - below + 1 / (1 + N_DRAWS)), 1)
+
+
 def _draws(predicted: Stories, measured: Stories, counts: Callable[[int], np.ndarray]) -> np.ndarray:
-    return np.mean([_resampled(p, m, counts(len(p))) for p, m in zip(predicted, measured, strict=True)], axis=0)
+    drawn = [_resampled(p, m, counts(len(p))).mean(axis=1) for p, m in zip(predicted, measured, strict=True)]
+    return np.mean(drawn, axis=0)
 
 
 def _resampled(p: np.ndarray, m: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return the mean over voxels of r of rows drawn `counts` (draws, n_rows) times."""
+    """Return r (draws, voxels) of rows drawn `counts` (draws, n_rows) times."""
     n = counts.sum(axis=1)[:, None]
     sum_p, sum_m, pm, pp, mm = (counts @ own for own in (p, m, p * m, p**2, m**2))
-    return ((pm - sum_p * sum_m / n) / np.sqrt((pp - sum_p**2 / n) * (mm - sum_m**2 / n))).mean(axis=1)
+    return (pm - sum_p * sum_m / n) / np.sqrt((pp - sum_p**2 / n) * (mm - sum_m**2 / n))
 
 
 def _fixed_blocks(rng: np.random.Generator, n: int, block: int) -> np.ndarray:

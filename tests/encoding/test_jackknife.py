@@ -62,6 +62,15 @@ def test_a_constant_prediction_stays_at_zero():
     assert (found.p == 1).all()
 
 
+def test_a_voxel_that_varies_in_one_block_only_has_no_r_without_it():
+    rng = np.random.default_rng(0)
+    m = np.zeros((60, 1))
+    m[25:35] = rng.standard_normal((10, 1))
+    left_out = jackknife_r([rng.standard_normal((60, 1))], [m], 20).left_out[:, 0]
+    assert left_out[1] == 0
+    assert (left_out[[0, 2]] != 0).all()
+
+
 def test_of_a_mean_of_single_rows_it_is_students_t():
     x = np.random.default_rng(0).standard_normal(12) + 0.5
     left_out = (x.sum() - x) / 11

@@ -1,13 +1,17 @@
-"""Protocol `reference` on the real data of lebel_pcs, where a folder has them: the published scores, within .003."""
+"""Real responses, where a folder has lebel_pcs: the published scores within .003, and chance where chance should be."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+from qaemb.encoding.responses import ResponseFile
+from qaemb.encoding.results import read_predictions
+from qaemb.encoding.significance import p_values, q_values
 from qaemb.files import read_json
 from qaemb.settings import Settings
 from qaemb.stages.dataset import dataset
@@ -45,3 +49,20 @@ def test_published_scores_are_met(project, name):
     metrics = read_json(workspace.metrics("encode", name))
     found = tuple(metrics[subject]["mean_r"] for subject in ("uts03", "uts01"))
     assert found == pytest.approx(EXPECTED[name], abs=0.003)
+
+
+@pytest.mark.skipif(not DATA, reason="QAEMB_LEBEL_PCS does not name a folder with lebel_pcs")
+@pytest.mark.parametrize("subject", ["uts03", "uts01"])
+def test_predictions_are_above_chance_in_their_place_and_not_half_a_story_later(project, subject):
+    settings, workspace = project
+    encode(settings, workspace, "gpt4")
+    rows = read_json(workspace.encoding("gpt4") / "model.json")["test_rows"][subject]
+    stored = read_predictions(workspace.encoding("gpt4"), subject, rows)
+    predicted = np.split(stored.astype(np.float64), np.cumsum(list(rows.values()))[:-1])
+    responses = ResponseFile(workspace.dataset / "responses" / f"{subject}.h5")
+    measured = [responses.read(story, slice(0, responses.n_voxels)) for story in rows]
+    assert (q_values(p_values(predicted, measured, 1000, 0)) < 0.05).mean() > 0.5
+    shifted = [np.roll(own, len(own) // 2, axis=0) for own in predicted]
+    p = p_values(shifted, measured, 1000, 0)
+    assert (q_values(p) < 0.05).sum() == 0
+    assert (p < 0.05).mean() < 0.1

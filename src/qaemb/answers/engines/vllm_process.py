@@ -190,7 +190,7 @@ def _cores(n_threads: int, n_workers: int) -> str:
 
 def _watch(pids: list[str]) -> subprocess.Popen[bytes]:
     """Start a process that ends the engine's when this one is gone: only a kill leaves them behind otherwise."""
-    command = ["sh", "-c", 'cat; kill "$@"', "qaemb-vllm-watch", *pids]
+    command = ["sh", "-c", 'read end; kill "$@"', "qaemb-vllm-watch", *pids]
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -199,4 +199,4 @@ def _watch(pids: list[str]) -> subprocess.Popen[bytes]:
 def _stop(core: Any, watch: subprocess.Popen[bytes]) -> None:
     core.shutdown(timeout=_CLOSE_S)
     watch.kill()
-    watch.wait()
+    watch.communicate()
