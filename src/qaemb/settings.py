@@ -72,7 +72,7 @@ class DatasetSettings(_Section):
 
     @model_validator(mode="after")
     def _bids_belongs_to_its_adapter(self) -> DatasetSettings:
-        if "bids" in self.model_fields_set and self.adapter != "bids":
+        if self.adapter != "bids" and self.bids != BidsSettings():
             raise ValueError(f"section `bids` belongs to adapter `bids`, not `{self.adapter}`")
         return self
 
