@@ -218,7 +218,7 @@ def test_too_much_trimmed(bids_folder):
 
 def test_settings_of_other_adapters_hold_no_bids(tmp_path, bids_folder):
     with pytest.raises(ValueError, match="section `bids` belongs to adapter `bids`, not `folder`"):
-        DatasetSettings(name="a", adapter="folder", path="a", subjects=["a"], test_stories=["a"], bids={})
+        DatasetSettings(name="a", adapter="folder", path="a", subjects=["a"], test_stories=["a"], bids={"story": "run"})
     with pytest.raises(ValueError, match="`trim` counts TRs to leave out"):
         BidsSettings(trim=(-1, 0))
     (tmp_path / "params.yaml").write_text("dataset: {adapter: bids, bids: {space_: MNI}}")
