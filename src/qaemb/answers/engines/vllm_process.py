@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from qaemb.errors import BadInput, QaembError
@@ -146,8 +147,8 @@ def _load(launch: Launch) -> LLM:
         )
     except (RuntimeError, ValueError, OSError) as error:
         raise QaembError(
-            f"vLLM does not start on the model in {launch.folder}: {error}. Its messages above may say why; memory is "
-            "set by `vllm.cpu_cache_gib` or `vllm.gpu_memory`; without vLLM use engine `shared`"
+            f"vLLM does not start on the model in {launch.folder}: {shorten(str(error), 300)} Its messages above may "
+            "say why; memory is set by `vllm.cpu_cache_gib` or `vllm.gpu_memory`; engine `shared` does without vLLM"
         ) from error
 
 
