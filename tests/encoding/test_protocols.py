@@ -19,7 +19,7 @@ def test_strict_folds_are_whole_stories_each_held_out_once():
     assert {story: len(parts) for story, parts in partition.part_of.items()} == ROWS
     assert all(len(set(parts)) == 1 for parts in partition.part_of.values())
     assert list(partition.part_of) == list(ROWS)
-    assert partition.held == (0, 1, 2)
+    assert partition.held == ((0,), (1,), (2,))
     rows = np.bincount(np.concatenate(list(partition.part_of.values())))
     assert rows.min() >= 25
 
@@ -40,4 +40,4 @@ def test_reference_holds_out_the_last_rows_in_the_order_of_the_stories():
     rows = np.concatenate([partition.part_of[story] for story in ROWS])
     assert rows.tolist() == [0] * 94 + [1] * 16  # 110 rows: 93.5 rounds to 94, as Python rounds halves to even
     assert partition.part_of["d"].tolist() == [0] * 19 + [1] * 6
-    assert partition.held == (1,)
+    assert partition.held == ((1,),)

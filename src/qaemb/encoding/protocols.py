@@ -14,15 +14,15 @@ from qaemb.settings import EncodeSettings
 
 @dataclass(frozen=True)
 class Partition:
-    """Train rows cut into parts: story -> part of each row (n_trs,), and the parts that are held out in turn.
+    """Train rows cut into parts: story -> part of each row (n_trs,), and the sets of parts that are held out in turn.
 
-    The penalty is the one whose correlation on the held-out parts, averaged over them, is highest; the model is then
-    fitted on all parts.
+    Every held-out set is a union of parts, and sets may overlap. The penalty is the one whose correlation on the
+    held-out sets, averaged over them, is highest; the model is then fitted on all parts.
     """
 
     part_of: dict[str, NDArray[np.int64]]
     n_parts: int
-    held: tuple[int, ...]
+    held: tuple[tuple[int, ...], ...]
 
 
 def strict(n_rows: dict[str, int], settings: EncodeSettings) -> Partition:
@@ -41,7 +41,9 @@ def strict(n_rows: dict[str, int], settings: EncodeSettings) -> Partition:
         fold = int(filled.argmin())
         fold_of[name] = np.full(n_rows[name], fold)
         filled[fold] += n_rows[name]
-    return Partition({name: fold_of[name] for name in names}, settings.n_folds, tuple(range(settings.n_folds)))
+    return Partition(
+        {name: fold_of[name] for name in names}, settings.n_folds, tuple((fold,) for fold in range(settings.n_folds))
+    )
 
 
 def reference(n_rows: dict[str, int], settings: EncodeSettings) -> Partition:
@@ -53,7 +55,7 @@ def reference(n_rows: dict[str, int], settings: EncodeSettings) -> Partition:
     lengths = np.array(list(n_rows.values()))
     cut = round(int(lengths.sum()) * (1.0 - settings.holdout))
     parts = np.split((np.arange(lengths.sum()) >= cut).astype(np.int64), np.cumsum(lengths)[:-1])
-    return Partition(dict(zip(n_rows, parts, strict=True)), 2, (1,))
+    return Partition(dict(zip(n_rows, parts, strict=True)), 2, ((1,),))
 
 
 PROTOCOLS: dict[str, Callable[[dict[str, int], EncodeSettings], Partition]] = {

@@ -23,9 +23,9 @@ _RELATIVE_ZERO = 1e-10  # a variance below this share of the mean square is roun
 
 @dataclass(frozen=True)
 class _Fold:
-    """A training set (all parts but `part`) in the basis of its eigenvectors, and the held-out part in that basis."""
+    """A training set (all parts but `parts`) in the basis of its eigenvectors, and the held-out rows in that basis."""
 
-    part: int
+    parts: list[int]
     n_held: float
     eigenvalues: Array  # (p,)
     vectors: Array  # (p, p)
@@ -42,19 +42,20 @@ class RidgePlan:
     vectors: Array
 
 
-def plan_ridge(moments: FeatureMoments, held: Sequence[int]) -> RidgePlan:
-    """Return the eigenbases of the training set without each part of `held`, and of all rows."""
+def plan_ridge(moments: FeatureMoments, held: Sequence[Sequence[int]]) -> RidgePlan:
+    """Return the eigenbases of the training sets without the parts of each entry of `held`, and of all rows."""
     total = moments.xx.sum(axis=0)
     folds = []
-    for part in held:
-        eigenvalues, vectors = _eigh(total - moments.xx[part])
-        rotated = vectors.T @ moments.xx[part] @ vectors
-        folds.append(_Fold(part, moments.n[part], eigenvalues, vectors, vectors.T @ moments.x[part], rotated))
+    for parts in map(list, held):
+        held_xx, held_x = moments.xx[parts].sum(axis=0), moments.x[parts].sum(axis=0)
+        eigenvalues, vectors = _eigh(total - held_xx)
+        rotated = vectors.T @ held_xx @ vectors
+        folds.append(_Fold(parts, moments.n[parts].sum(), eigenvalues, vectors, vectors.T @ held_x, rotated))
     return RidgePlan(tuple(folds), *_eigh(total))
 
 
 def held_out_r(plan: RidgePlan, targets: TargetMoments, alphas: Array) -> Array:
-    """Return the correlation on each held-out part, (held parts, alphas, targets); 0 where nothing is predicted."""
+    """Return the correlation on each held-out set, (held-out sets, alphas, targets); 0 where nothing is predicted."""
     total = targets.xy.sum(axis=0)
     return np.stack([_fold_r(fold, targets, total, alphas) for fold in plan.folds])
 
@@ -62,7 +63,7 @@ def held_out_r(plan: RidgePlan, targets: TargetMoments, alphas: Array) -> Array:
 def choose_alphas(scores: Array, alphas: Array) -> tuple[Array, Array]:
     """Return per target the alpha with the highest mean held-out r, and that r; among equals the first alpha.
 
-    `scores` (held parts, alphas, targets) are those of `held_out_r`.
+    `scores` (held-out sets, alphas, targets) are those of `held_out_r`.
     """
     mean = scores.mean(axis=0)
     best = mean.argmax(axis=0)
@@ -89,9 +90,9 @@ def row_space(design: Array) -> Array | None:
 
 
 def _fold_r(fold: _Fold, targets: TargetMoments, total: Array, alphas: Array) -> Array:
-    held_xy, held_y = targets.xy[fold.part], targets.y[fold.part]
+    held_xy, held_y = targets.xy[fold.parts].sum(axis=0), targets.y[fold.parts].sum(axis=0)
     train, held = fold.vectors.T @ (total - held_xy), fold.vectors.T @ held_xy  # (p, targets)
-    yy = targets.yy[fold.part]
+    yy = targets.yy[fold.parts].sum(axis=0)
     var_y = yy - held_y**2 / fold.n_held
     scores = np.empty((len(alphas), total.shape[1]))
     for i, alpha in enumerate(alphas):

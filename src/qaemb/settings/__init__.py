@@ -1,0 +1,127 @@
+"""params.yaml as frozen, checked models: one section a stage, no key unknown, every error naming its key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from qaemb.errors import BadParameter
+from qaemb.settings.answers import (
+    AnswererSettings,
+    AnswersJob,
+    AnswersSettings,
+    ModelSettings,
+    ServerSettings,
+    ValidateSettings,
+    VllmSettings,
+)
+from qaemb.settings.base import Section
+from qaemb.settings.data import (
+    BidsSettings,
+    DatasetSettings,
+    MiniatureSettings,
+    QuestionsSettings,
+    SegmentationSettings,
+)
+from qaemb.settings.encoding import EncodeSettings
+from qaemb.settings.features import (
+    FeaturesSettings,
+    SpaceSettings,
+)
+from qaemb.settings.results import PublishSettings, ReportSettings
+from qaemb.settings.selection import SelectSettings
+
+__all__ = [
+    "AnswererSettings",
+    "AnswersJob",
+    "AnswersSettings",
+    "BidsSettings",
+    "DatasetSettings",
+    "EncodeSettings",
+    "FeaturesSettings",
+    "MiniatureSettings",
+    "ModelSettings",
+    "PublishSettings",
+    "QuestionsSettings",
+    "ReportSettings",
+    "SegmentationSettings",
+    "SelectSettings",
+    "ServerSettings",
+    "Settings",
+    "SpaceSettings",
+    "ValidateSettings",
+    "VllmSettings",
+    "load_settings",
+]
+
+
+class Settings(Section):
+    """The whole of params.yaml."""
+
+    miniature: MiniatureSettings = MiniatureSettings()
+    dataset: DatasetSettings
+    segments: dict[str, SegmentationSettings]
+    questions: QuestionsSettings = QuestionsSettings()
+    model: dict[str, ModelSettings]
+    answers: AnswersSettings
+    validate_: ValidateSettings = Field(ValidateSettings(), alias="validate")
+    features: FeaturesSettings
+    encode: EncodeSettings
+    select: SelectSettings
+    publish: PublishSettings
+    report: ReportSettings
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Settings:
+        for name, spec in self.answers.spec.items():
+            if spec.model:
+                _require(spec.model, self.model, f"answers.spec.{name}.model", "model")
+        for name, job in self.answers.jobs.items():
+            _require(job.segmentation, self.segments, f"answers.jobs.{name}.segmentation", "segments")
+        for name, space in self.features.spaces.items():
+            if space.job:
+                _require(space.job, self.answers.jobs, f"features.spaces.{name}.job", "answers.jobs")
+            for part in space.jobs or []:
+                _require(part, self.answers.jobs, f"features.spaces.{name}.jobs", "answers.jobs")
+            if space.model:
+                _require(space.model, self.model, f"features.spaces.{name}.model", "model")
+        for name, parts in self.encode.spaces.items():
+            for part in parts:
+                _require(part, self.features.spaces, f"encode.spaces.{name}", "features.spaces")
+        for part in self.select.spaces:
+            _require(part, self.features.spaces, "select.spaces", "features.spaces")
+        _require(self.publish.job, self.answers.jobs, "publish.job", "answers.jobs")
+        return self
+
+
+def _require(name: str, known: dict[str, Any], where: str, section: str) -> None:
+    if name not in known:
+        raise ValueError(f"{where}: `{name}` is not in {section} ({', '.join(known) or 'empty'})")
+
+
+def load_settings(path: Path = Path("params.yaml")) -> Settings:
+    """Return the checked settings of a params.yaml; BadParameter names the file, the key and what is wrong."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadParameter(f"{path} does not exist; run qaemb from the project's root") from error
+    except yaml.YAMLError as error:
+        raise BadParameter(f"{path} is not valid YAML: {error}") from error
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise BadParameter(_describe(path, error)) from error
+
+
+def _describe(path: Path, error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            lines.append(f"{path}: unknown parameter `{key}`; remove it or correct its name")
+        else:
+            lines.append(f"{path}: {key + ': ' if key else ''}{item['msg'].removeprefix('Value error, ')}")
+    return "\n".join(lines)

