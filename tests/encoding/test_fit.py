@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from qaemb.encoding.design import delayed
-from qaemb.encoding.fit import alphas_of, fit_block, plan_fit
+from qaemb.encoding.fit import alphas_of, fit_block, fit_blocks, plan_fit
 from qaemb.encoding.jackknife import jackknife_r
 from qaemb.encoding.recording import open_recordings
 from qaemb.encoding.scores import correlation
+from qaemb.features.space import Space
 
 
-def fitted(world, voxels=slice(0, 30), **changes):
-    settings = world.encode_settings(**changes)
+def fitted(world, voxels=slice(0, 30), precision="float64", **changes):
+    settings = world.encode_settings(precision=precision, **changes)
     (recording,) = open_recordings(["S1"], world.space, world.stories, settings.delays, world.responses)
     return recording, fit_block(recording, plan_fit(recording, settings), settings, voxels), settings
 
@@ -51,6 +52,37 @@ def test_a_block_is_what_plain_ridge_gives(world, protocol):
         for i, story in enumerate(recording.test):
             expected = np.corrcoef(x[story] @ own, y[story][:, voxel])[0, 1]
             assert block.r[i, voxel] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("protocol", ["strict", "reference"])
+def test_float32_moves_scores_by_less_than_a_hundred_thousandth(world, protocol):
+    # Every feature twice, and their sum: with delays, 26 columns of rank 12.
+    raw = {story: np.hstack([v, v, v.sum(axis=1, keepdims=True)]) for story, v in world.space.values.items()}
+    space = Space([f"q{i}" for i in range(13)], raw)
+    fits = {}
+    for precision in ("float64", "float32"):
+        settings = world.encode_settings(precision=precision, protocol=protocol)
+        (recording,) = open_recordings(["S1"], space, world.stories, settings.delays, world.responses)
+        fits[precision] = fit_block(recording, plan_fit(recording, settings), settings, slice(0, 30))
+    exact, fast = fits["float64"], fits["float32"]
+    np.testing.assert_array_equal(fast.alpha, exact.alpha)
+    assert len(set(exact.alpha[np.isfinite(exact.alpha)])) > 2
+    np.testing.assert_allclose(fast.r, exact.r, atol=1e-5)
+    np.testing.assert_allclose(fast.predicted, exact.predicted, atol=1e-4)
+
+
+def test_all_blocks_in_any_number_of_threads_are_the_blocks_alone(world, monkeypatch):
+    monkeypatch.setattr("qaemb.encoding.fit._AT_ONCE", 4)
+    _, whole, _ = fitted(world)
+    for threads, voxel_block in ((1, 30), (3, 7)):
+        settings = world.encode_settings(precision="float64", threads=threads, voxel_block=voxel_block)
+        (recording,) = open_recordings(["S1"], world.space, world.stories, settings.delays, world.responses)
+        blocks = list(fit_blocks(recording, plan_fit(recording, settings), settings))
+        assert [block.voxels.start for block in blocks] == sorted(block.voxels.start for block in blocks)
+        assert sum(block.voxels.stop - block.voxels.start for block in blocks) == 30
+        for name in ("r", "ceiling", "alpha", "weights", "p"):
+            joined = np.concatenate([getattr(block, name) for block in blocks], axis=-1)
+            np.testing.assert_allclose(joined, getattr(whole, name), atol=1e-6)
 
 
 def test_test_rows_do_not_move_the_model(world):

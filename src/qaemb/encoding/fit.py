@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from joblib import cpu_count
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from qaemb.encoding.ceiling import noise_ceiling, reliable
@@ -24,6 +29,8 @@ from qaemb.encoding.ridge import RidgePlan, choose_alphas, held_out_r, plan_ridg
 from qaemb.encoding.scores import correlation
 from qaemb.encoding.significance import p_values
 from qaemb.settings import EncodeSettings
+
+_AT_ONCE = 1024  # voxels that one thread fits at a time
 
 
 @dataclass(frozen=True)
@@ -55,11 +62,13 @@ class FitPlan:
     """All of a fit that does not depend on the responses; subjects who heard the same train stories share it.
 
     `basis` (columns, r) spans the rows of the train design matrix where it has more columns than rows, else None.
+    `designs` has the design matrix of each train story, in the basis if there is one, in the settings' precision.
     """
 
     partition: Partition
     basis: Array | None
     ridge: RidgePlan
+    designs: dict[str, NDArray[np.floating]]
 
 
 def plan_fit(recording: Recording, settings: EncodeSettings) -> FitPlan:
@@ -68,7 +77,9 @@ def plan_fit(recording: Recording, settings: EncodeSettings) -> FitPlan:
     basis = None
     if recording.n_columns > sum(recording.train_rows().values()):
         basis = row_space(np.vstack([design for _, design in recording.designs()]))
-    return FitPlan(partition, basis, plan_ridge(recording_moments(recording, partition, basis), partition.held))
+    ridge = plan_ridge(recording_moments(recording, partition, basis), partition.held, settings.precision)
+    designs = {story: _project(design, basis).astype(settings.precision) for story, design in recording.designs()}
+    return FitPlan(partition, basis, ridge, designs)
 
 
 def recording_moments(recording: Recording, partition: Partition, basis: Array | None = None) -> FeatureMoments:
@@ -78,32 +89,68 @@ def recording_moments(recording: Recording, partition: Partition, basis: Array |
     return feature_moments(rows, partition.n_parts, recording.n_columns if basis is None else basis.shape[1])
 
 
-def block_moments(
-    recording: Recording, partition: Partition, responses: dict[str, Array], basis: Array | None = None
-) -> TargetMoments:
-    """Return the moments of train responses (story -> (n_trs, v)), with the design matrix in the basis if given."""
-    rows = (
-        (_project(design, basis), responses[story], partition.part_of[story]) for story, design in recording.designs()
-    )
+def block_moments(recording: Recording, partition: Partition, responses: dict[str, Array]) -> TargetMoments:
+    """Return the moments of train responses, story -> (n_trs, v)."""
+    rows = ((design, responses[story], partition.part_of[story]) for story, design in recording.designs())
     n_voxels = next(iter(responses.values())).shape[1]
-    n_columns = recording.n_columns if basis is None else basis.shape[1]
-    return target_moments(rows, (partition.n_parts, n_columns, n_voxels))
+    return target_moments(rows, (partition.n_parts, recording.n_columns, n_voxels))
+
+
+def fit_blocks(recording: Recording, plan: FitPlan, settings: EncodeSettings) -> Iterator[BlockFit]:
+    """Yield model and scores of all voxels, in order.
+
+    Each thread has voxels of its own and a BLAS of one thread: so threads never wait for each other, and the passes
+    over arrays between the matrix products are parallel, too. Results don't depend on the number of threads.
+    """
+    n_threads = settings.threads or cpu_count()
+    shown = tqdm(total=recording.responses.n_voxels, desc=recording.subject, unit="voxel", leave=False)
+    with shown, threadpool_limits(1, "blas"), ThreadPoolExecutor(n_threads) as pool:
+        for voxels in recording.blocks(settings.voxel_block):
+            responses, valid = recording.read(voxels, settings.precision)
+            parts = [slice(start, start + _AT_ONCE) for start in range(0, len(valid), _AT_ONCE)]
+            tasks = [
+                pool.submit(
+                    _fit, recording, plan, settings, voxels.start + own.start, (_columns(responses, own), valid[own])
+                )
+                for own in parts
+            ]
+            for own, task in zip(parts, tasks, strict=True):
+                yield task.result()
+                shown.update(len(valid[own]))
 
 
 def fit_block(recording: Recording, plan: FitPlan, settings: EncodeSettings, voxels: slice) -> BlockFit:
     """Return model and scores of a block of voxels; NaN voxels have NaN everywhere."""
-    responses, valid = recording.read(voxels)
-    targets = block_moments(recording, plan.partition, responses, plan.basis)
-    alpha, _ = choose_alphas(held_out_r(plan.ridge, targets, alphas_of(settings)), alphas_of(settings))
+    return _fit(recording, plan, settings, voxels.start, recording.read(voxels, settings.precision))
+
+
+def _fit(
+    recording: Recording,
+    plan: FitPlan,
+    settings: EncodeSettings,
+    first: int,
+    data: tuple[dict[str, NDArray[Any]], NDArray[np.bool_]],
+) -> BlockFit:
+    """Return a block's fit from what `Recording.read` returned; `first` is the number of its first voxel."""
+    responses, valid = data
+    voxels = slice(first, first + len(valid))
+    parts, alphas = plan.partition, alphas_of(settings)
+    rows = ((design, responses[story], parts.part_of[story]) for story, design in plan.designs.items())
+    n_columns = next(iter(plan.designs.values())).shape[1]
+    targets = target_moments(rows, (parts.n_parts, n_columns, len(valid)))
+    alpha, _ = choose_alphas(held_out_r(plan.ridge, targets, alphas), alphas)
     weights = solve(plan.ridge, targets, alpha)
     if plan.basis is not None:
-        weights = plan.basis @ weights
-    predicted = {story: delayed(values, recording.delays) @ weights for story, values in recording.test.items()}
+        weights = plan.basis.astype(weights.dtype) @ weights
+    predicted = {
+        story: delayed(values, recording.delays).astype(weights.dtype) @ weights
+        for story, values in recording.test.items()
+    }
     r = np.stack([correlation(predicted[story], responses[story]) for story in recording.test])
     scored = valid & np.isfinite(r).all(axis=0)
     left_out, p = _statistics(predicted, responses, scored, settings)
     ceilings, agree = _ceilings(recording, voxels)
-    blank = np.where(scored, 0.0, np.nan)
+    blank = np.where(scored, 0.0, np.nan).astype(np.float32)
     return BlockFit(
         voxels=voxels,
         r=r + blank,
@@ -115,6 +162,10 @@ def fit_block(recording: Recording, plan: FitPlan, settings: EncodeSettings, vox
         left_out=left_out,
         p=p,
     )
+
+
+def _columns(responses: dict[str, NDArray[Any]], own: slice) -> dict[str, NDArray[Any]]:
+    return {story: values[:, own] for story, values in responses.items()}
 
 
 def _project(design: Array, basis: Array | None) -> Array:

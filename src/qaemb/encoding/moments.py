@@ -1,7 +1,7 @@
 """Sufficient statistics of ridge regression: sums of products over the rows of each part of the train rows.
 
 Any training set is a sum of parts, so cross-validation needs one pass over the rows; a subset of the features is a
-subset of rows and columns of these sums. All sums are float64.
+subset of rows and columns of these sums. Sums are float64, but for products with float32 targets.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+_Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class TargetMoments:
 
     y: Array
     yy: Array
-    xy: Array
+    xy: _Floats
 
     def subset(self, columns: NDArray[np.int64]) -> TargetMoments:
         """Return the moments with some columns of the design matrix; the targets stay."""
@@ -46,7 +47,7 @@ def feature_moments(rows: Iterable[tuple[Array, NDArray[np.int64]]], n_parts: in
     n, x, xx = np.zeros(n_parts), np.zeros((n_parts, p)), np.zeros((n_parts, p, p))
     for design, part_of in rows:
         for part in np.unique(part_of):
-            own = design[part_of == part]
+            (own,) = _rows_of(part, part_of, design)
             n[part] += len(own)
             x[part] += own.sum(axis=0)
             xx[part] += own.T @ own
@@ -54,18 +55,28 @@ def feature_moments(rows: Iterable[tuple[Array, NDArray[np.int64]]], n_parts: in
 
 
 def target_moments(
-    rows: Iterable[tuple[Array, Array, NDArray[np.int64]]], shape: tuple[int, int, int]
+    rows: Iterable[tuple[_Floats, _Floats, NDArray[np.int64]]], shape: tuple[int, int, int]
 ) -> TargetMoments:
     """Return the moments of targets given in pieces: design (rows, p), targets (rows, v), part of each row.
 
-    `shape` is (parts, p, v).
+    `shape` is (parts, p, v). The products are float32 where both are, and lie in memory target by target.
     """
-    n_parts, _, v = shape
-    y, yy, xy = np.zeros((n_parts, v)), np.zeros((n_parts, v)), np.zeros(shape)
+    n_parts, p, v = shape
+    y, yy = np.zeros((n_parts, v)), np.zeros((n_parts, v))
+    by_target: _Floats | None = None
     for design, targets, part_of in rows:
+        if by_target is None:
+            by_target = np.zeros((n_parts, v, p), np.result_type(design, targets))
         for part in np.unique(part_of):
-            own = targets[part_of == part]
-            y[part] += own.sum(axis=0)
-            yy[part] += (own**2).sum(axis=0)
-            xy[part] += design[part_of == part].T @ own
-    return TargetMoments(y, yy, xy)
+            own_x, own_y = _rows_of(part, part_of, design, targets)
+            y[part] += own_y.sum(axis=0, dtype=np.float64)
+            yy[part] += np.einsum("nv,nv->v", own_y, own_y, dtype=np.float64)
+            by_target[part] += own_y.T @ own_x
+    xy = np.zeros((n_parts, v, p)) if by_target is None else by_target
+    return TargetMoments(y, yy, xy.transpose(0, 2, 1))
+
+
+def _rows_of(part: int, part_of: NDArray[np.int64], *arrays: _Floats) -> list[_Floats]:
+    """Return the rows of one part; the arrays themselves where all rows are."""
+    own = part_of == part
+    return list(arrays) if own.all() else [values[own] for values in arrays]

@@ -1,4 +1,7 @@
-"""Protocols: which train rows choose the penalty. Test rows are in none of them."""
+"""Protocols: which train rows choose the penalty. Test rows are in none of them.
+
+Protocol `paper` differs in more than that and has a fit of its own (encoding/paper.py); docs/protocols.md compares all.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qaemb.errors import BadInput
+from qaemb.errors import BadInput, BadParameter
 from qaemb.settings import EncodeSettings
+
+
+_PAPER_SHARE = 0.18  # of the paper's train rows, held out in a draw
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,41 @@ def reference(n_rows: dict[str, int], settings: EncodeSettings) -> Partition:
     return Partition(dict(zip(n_rows, parts, strict=True)), 2, ((1,),))
 
 
+def random_chunks(n_rows: dict[str, int], settings: EncodeSettings) -> Partition:
+    """Return `n_bootstraps` held-out sets of `n_chunks` chunks of `chunk_trs` rows, drawn at random each time.
+
+    Chunks are cut from all train rows in the order of the stories, whatever story they fall in, so held-out rows lie
+    next to train rows of their own story; rows after the last whole chunk are never held out. Protocol `paper` (the
+    paper's five draws of 125 chunks of 40 TRs hold out 18 % of its rows). A part is what the same draws hold out.
+    BadParameter if there are not more chunks than a draw holds out.
+    """
+    total = sum(n_rows.values())
+    n_whole = total // settings.chunk_trs
+    if n_whole <= settings.n_chunks:
+        fitting = f"{max(1, round(_PAPER_SHARE * n_whole))} would be the paper's 18 %"
+        raise BadParameter(
+            f"encode.n_chunks: {settings.n_chunks} chunks of {settings.chunk_trs} TRs can't be held out of {n_whole} "
+            f"({total} train rows); {fitting if n_whole > 1 else 'lower encode.chunk_trs'}"
+        )
+    rng = np.random.default_rng(settings.seed)
+    drawn = np.zeros((total, settings.n_bootstraps), dtype=bool)
+    for draw in range(settings.n_bootstraps):
+        for chunk in rng.permutation(n_whole)[: settings.n_chunks]:
+            drawn[chunk * settings.chunk_trs : (chunk + 1) * settings.chunk_trs, draw] = True
+    patterns, part_of = np.unique(drawn, axis=0, return_inverse=True)
+    held = tuple(tuple(np.flatnonzero(pattern).tolist()) for pattern in patterns.T)
+    parts = np.split(part_of.ravel(), np.cumsum(list(n_rows.values()))[:-1])
+    return Partition(dict(zip(n_rows, parts, strict=True)), len(patterns), held)
+
+
+def _refuse_paper(n_rows: dict[str, int], settings: EncodeSettings) -> Partition:
+    raise BadParameter(
+        "encode.protocol: `paper` is fitted as a whole, by the stage `encode` alone; use `strict` for what else is fitted"
+    )
+
+
 PROTOCOLS: dict[str, Callable[[dict[str, int], EncodeSettings], Partition]] = {
     "strict": strict,
     "reference": reference,
+    "paper": _refuse_paper,
 }

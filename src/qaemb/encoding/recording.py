@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from qaemb.encoding.design import delayed, zscore
 from qaemb.encoding.moments import Array
@@ -51,18 +52,22 @@ class Recording:
         n = self.responses.n_voxels
         return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
-    def read(self, voxels: slice) -> tuple[dict[str, Array], NDArray[np.bool_]]:
+    def read(self, voxels: slice, dtype: DTypeLike = np.float64) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]:
         """Return story -> responses (n_trs, voxels), centred per story, and which voxels are free of NaN throughout.
 
         Voxels with a NaN in any train or test story are zeros: they go through the sums and are set to NaN after.
         """
-        raw = {story: self.responses.read(story, voxels) for story in [*self.train, *self.test]}
-        valid = np.all([np.isfinite(values).all(axis=0) for values in raw.values()], axis=0)
-        centred = {}
-        for story, values in raw.items():
-            kept = np.where(valid, values, 0.0)
-            centred[story] = kept - kept.mean(axis=0)
-        return centred, valid
+        responses = {story: self.responses.read(story, voxels, dtype) for story in [*self.train, *self.test]}
+        valid = np.all([np.isfinite(values).all(axis=0) for values in responses.values()], axis=0)
+        for values in responses.values():
+            _centre(values, ~valid)
+        return responses, valid
+
+
+def _centre(values: NDArray[Any], blank: NDArray[np.bool_]) -> None:
+    """Take the mean out of each column, and make the `blank` ones 0; in place, as responses are the largest array."""
+    values[:, blank] = 0.0
+    values -= values.mean(axis=0, dtype=np.float64).astype(values.dtype)
 
 
 def make_recording(

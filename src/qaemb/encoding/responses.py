@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from qaemb.errors import BadInput
 
@@ -29,10 +30,10 @@ class ResponseFile:
         self.n_rows: dict[str, int] = {story: shape[0] for story, shape in shapes.items()}
         self.n_voxels: int = next(iter(shapes.values()))[1]
 
-    def read(self, story: str, voxels: slice) -> NDArray[np.float64]:
+    def read(self, story: str, voxels: slice, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """Return the responses (n_trs, voxels) to a story; NaN where a voxel has none."""
         with h5py.File(self.path, "r") as file:
-            return file["data"][story][:, voxels].astype(np.float64)
+            return file["data"][story][:, voxels].astype(dtype, copy=False)
 
     def read_repeats(self, story: str, voxels: slice) -> NDArray[np.float64] | None:
         """Return the repeats (repeats, n_trs, voxels) of a story, None where there are none."""

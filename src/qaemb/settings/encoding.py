@@ -4,21 +4,33 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qaemb.settings.base import Section
 
 
 class EncodeSettings(Section):
-    """Encoding models: which spaces, joined how, under which protocol (stage `encode`)."""
+    """Encoding models: which spaces, joined how, under which protocol (stage `encode`; docs/protocols.md)."""
 
-    protocol: Literal["strict", "reference"] = "strict"
+    protocol: Literal["strict", "reference", "paper"] = "strict"
     delays: list[int] = Field([1, 2, 3, 4], min_length=1)
     alphas_log10: tuple[float, float, int] = Field((1.0, 5.5, 10), description="first, last, how many")
     n_folds: int = Field(4, ge=2, description="strict: folds over train stories")
     holdout: float = Field(0.15, gt=0, lt=1, description="reference: last share of train rows that chooses alpha")
+    n_components: int = Field(100, ge=1, description="paper: response components that the model is fitted on")
+    n_bootstraps: int = Field(5, ge=1, description="paper: random draws of held-out chunks that choose alpha")
+    chunk_trs: int = Field(40, ge=1, description="paper: TRs in a chunk")
+    n_chunks: int = Field(125, ge=1, description="paper: chunks held out in a draw")
     voxel_block: int = Field(4096, ge=1)
     spaces: dict[str, list[str]] = Field(description="name of a model: feature spaces joined in it")
     n_permutations: int = Field(1000, ge=0, description="surrogate predictions for each voxel's p; 0: no test")
     block_trs: int = Field(25, ge=1, description="TRs in one block of the jackknife")
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _paper_delays_from_one_on(self) -> EncodeSettings:
+        if self.protocol == "paper" and self.delays != list(range(1, len(self.delays) + 1)):
+            raise ValueError(
+                "protocol `paper` delays features by 1 to k TRs: write `delays` as [1, 2, ..., k] (the paper: 4, 8 or 12)"
+            )
+        return self

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from qaemb.encoding.figures import draw_scores
-from qaemb.encoding.fit import FitPlan, fit_block, plan_fit
+from qaemb.encoding.fit import FitPlan, fit_blocks, plan_fit
 from qaemb.encoding.importance import importance
 from qaemb.encoding.moments import Array
 from qaemb.encoding.recording import Recording, open_recordings
@@ -56,8 +55,7 @@ def _fit(settings: Settings, recordings: list[Recording], folder: Path) -> list[
         heard = tuple(recording.train)  # subjects who heard the same stories share everything but the responses
         if heard not in plans:
             plans[heard] = plan_fit(recording, settings.encode)
-        blocks = tqdm(recording.blocks(settings.encode.voxel_block), desc=recording.subject, unit="block", leave=False)
-        fits = (fit_block(recording, plans[heard], settings.encode, voxels) for voxels in blocks)
+        fits = fit_blocks(recording, plans[heard], settings.encode)
         scores.append(collect(recording, fits, folder, settings.encode))
     return scores
 
