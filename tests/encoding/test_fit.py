@@ -72,7 +72,7 @@ def test_float32_moves_scores_by_less_than_a_hundred_thousandth(world, protocol)
 
 
 def test_all_blocks_in_any_number_of_threads_are_the_blocks_alone(world, monkeypatch):
-    monkeypatch.setattr("qaemb.encoding.fit._AT_ONCE", 4)
+    monkeypatch.setattr("qaemb.encoding.fit.AT_ONCE", 4)
     _, whole, _ = fitted(world)
     for threads, voxel_block in ((1, 30), (3, 7)):
         settings = world.encode_settings(precision="float64", threads=threads, voxel_block=voxel_block)

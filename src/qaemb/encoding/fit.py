@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from joblib import cpu_count
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from qaemb.encoding.ceiling import noise_ceiling, reliable
@@ -25,12 +22,11 @@ from qaemb.encoding.moments import (
 )
 from qaemb.encoding.protocols import PROTOCOLS, Partition
 from qaemb.encoding.recording import Recording
-from qaemb.encoding.ridge import RidgePlan, choose_alphas, held_out_r, plan_ridge, row_space, solve
+from qaemb.encoding.ridge import RidgePlan, plan_ridge, row_space
+from qaemb.encoding.ridge_cv import AT_ONCE, fit_targets, in_threads
 from qaemb.encoding.scores import correlation
 from qaemb.encoding.significance import p_values
 from qaemb.settings import EncodeSettings
-
-_AT_ONCE = 1024  # voxels that one thread fits at a time
 
 
 @dataclass(frozen=True)
@@ -97,26 +93,16 @@ def block_moments(recording: Recording, partition: Partition, responses: dict[st
 
 
 def fit_blocks(recording: Recording, plan: FitPlan, settings: EncodeSettings) -> Iterator[BlockFit]:
-    """Yield model and scores of all voxels, in order.
-
-    Each thread has voxels of its own and a BLAS of one thread: so threads never wait for each other, and the passes
-    over arrays between the matrix products are parallel, too. Results don't depend on the number of threads.
-    """
-    n_threads = settings.threads or cpu_count()
+    """Yield model and scores of all voxels, in order; the results don't depend on the number of threads."""
     shown = tqdm(total=recording.responses.n_voxels, desc=recording.subject, unit="voxel", leave=False)
-    with shown, threadpool_limits(1, "blas"), ThreadPoolExecutor(n_threads) as pool:
+    with shown:
         for voxels in recording.blocks(settings.voxel_block):
             responses, valid = recording.read(voxels, settings.precision)
-            parts = [slice(start, start + _AT_ONCE) for start in range(0, len(valid), _AT_ONCE)]
-            tasks = [
-                pool.submit(
-                    _fit, recording, plan, settings, voxels.start + own.start, (_columns(responses, own), valid[own])
-                )
-                for own in parts
-            ]
-            for own, task in zip(parts, tasks, strict=True):
-                yield task.result()
-                shown.update(len(valid[own]))
+            parts = [slice(start, start + AT_ONCE) for start in range(0, len(valid), AT_ONCE)]
+            shares = [(voxels.start + own.start, (_columns(responses, own), valid[own])) for own in parts]
+            for block in in_threads(lambda share: _fit(recording, plan, settings, *share), shares, settings.threads):
+                yield block
+                shown.update(block.voxels.stop - block.voxels.start)
 
 
 def fit_block(recording: Recording, plan: FitPlan, settings: EncodeSettings, voxels: slice) -> BlockFit:
@@ -134,12 +120,12 @@ def _fit(
     """Return a block's fit from what `Recording.read` returned; `first` is the number of its first voxel."""
     responses, valid = data
     voxels = slice(first, first + len(valid))
-    parts, alphas = plan.partition, alphas_of(settings)
+    parts = plan.partition
     rows = ((design, responses[story], parts.part_of[story]) for story, design in plan.designs.items())
     n_columns = next(iter(plan.designs.values())).shape[1]
     targets = target_moments(rows, (parts.n_parts, n_columns, len(valid)))
-    alpha, _ = choose_alphas(held_out_r(plan.ridge, targets, alphas), alphas)
-    weights = solve(plan.ridge, targets, alpha)
+    found = fit_targets(plan.ridge, targets, alphas_of(settings))
+    weights = found.weights
     if plan.basis is not None:
         weights = plan.basis.astype(weights.dtype) @ weights
     predicted = {
@@ -156,7 +142,7 @@ def _fit(
         r=r + blank,
         ceiling=ceilings + blank,
         reliable=agree & scored,
-        alpha=alpha + blank,
+        alpha=found.alpha + blank,
         weights=(weights + blank).astype(np.float32),
         predicted=(np.vstack(list(predicted.values())) + blank).astype(np.float32),
         left_out=left_out,
