@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export FEAST_USAGE := False
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: help setup run test test-slow test-simulation test-vllm lint format bench-answers bench-answers-gpu bench-lebel-pcs ui serve lock lock-vllm clean
+.PHONY: help setup run test test-slow test-simulation test-vllm lint format bench-answers bench-answers-gpu bench-encoding bench-lebel-pcs ui serve lock lock-vllm clean
 
 help:
 	@echo "make run        set up, then dvc repro and a summary of what it found"
@@ -23,6 +23,7 @@ help:
 	@echo "make lint       ruff and mypy"
 	@echo "make bench-answers      answering beside imodelsX, vLLM and others, into benchmarks/results/ (docs/performance.md)"
 	@echo "make bench-answers-gpu  the same engine on a CUDA device with a model of 8 billion random weights"
+	@echo "make bench-encoding     the ridge solver beside himalaya, scikit-learn and SVDs (docs/performance.md)"
 	@echo "make bench-lebel-pcs    encoding models on published responses; writes docs/results.md (needs QAEMB_LEBEL_PCS)"
 	@echo "make ui         the MLflow UI on http://127.0.0.1:$(PORT_MLFLOW)"
 	@echo "make serve      Feast's feature server on http://127.0.0.1:$(PORT_FEAST)"
@@ -82,6 +83,10 @@ bench-answers: setup build/imodelsx-venv/.installed $(VLLM_VENV)/.installed
 	$(BIN)/dvc repro -q model@smollm2 segments@words10 questions
 	$(BIN)/python -m benchmarks.answers $(ARGS)
 	$(BIN)/python -m benchmarks.answers.table
+
+# ARGS=--quick for a smoke run.
+bench-encoding: setup
+	$(BIN)/python -m benchmarks.encoding $(ARGS)
 
 bench-lebel-pcs: setup
 	$(BIN)/python -m benchmarks.lebel_pcs

@@ -13,7 +13,7 @@ from typing import Any
 from qaemb.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
-_PACKAGES = ("numpy", "torch", "transformers", "scikit-learn")
+_PACKAGES = ("numpy", "torch", "transformers", "scikit-learn", "himalaya")
 
 
 def write_result(
