@@ -21,7 +21,8 @@ from benchmarks.encoding.problems import (
     voxel_weights,
 )
 from benchmarks.encoding.worker import peak_gib
-from qaemb.encoding.fit import fit_blocks, plan_fit
+from qaemb.encoding.fit import fit_blocks
+from qaemb.encoding.plan import plan_fit
 from qaemb.encoding.recording import Recording
 from qaemb.encoding.responses import ResponseFile
 from qaemb.encoding.results import collect

@@ -6,8 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from qaemb.encoding.fit import fit_block, fit_blocks
 from qaemb.encoding.jackknife import confidence, paired_difference
+from qaemb.encoding.plan import plan_fit
+from qaemb.encoding.recording import open_recordings
 from qaemb.encoding.results import read_jackknife, read_predictions
+from qaemb.encoding.solvers import open_solver
 from qaemb.errors import BadInput, BadParameter
 from qaemb.files import read_json
 from qaemb.stages.encode import encode
@@ -87,7 +91,6 @@ def test_what_was_found_is_printed(encoded, world, capsys):
 
 
 def test_weights_predict_the_scores(encoded, world):
-    from qaemb.encoding.recording import open_recordings
     from qaemb.encoding.scores import correlation
 
     weights = np.load(encoded.encoding("qa") / "weights_S2.npy")
@@ -122,8 +125,6 @@ def test_what_is_not_known_is_null_in_the_metrics(world, tmp_path):
 
     with h5py.File(world.responses / "S1.h5") as file, h5py.File(tmp_path / "S1.h5", "w") as copy:
         file.copy("data", copy)
-    from qaemb.encoding.fit import fit_block, plan_fit
-    from qaemb.encoding.recording import open_recordings
     from qaemb.encoding.results import collect, summarise
 
     settings = world.encode_settings(n_permutations=0)
@@ -224,3 +225,33 @@ def test_a_failure_leaves_the_old_model(encoded, world):
 def test_an_unknown_model_lists_the_known_ones(world):
     with pytest.raises(BadParameter, match=r"no model `qa2` in encode.spaces; there are: qa, junk, both"):
         encode(world.settings(spaces=SPACES), world.workspace, "qa2")
+
+
+def test_himalaya_gives_the_same_scores(world):
+    found = {}
+    for engine in ("sums", "himalaya"):
+        settings = world.encode_settings(engine=engine, precision="float64", voxel_block=11)
+        (recording,) = open_recordings(["S1"], world.space, world.stories, settings.delays, world.responses)
+        plan = plan_fit(recording, settings)
+        solver = open_solver(recording, plan, settings, [], world.workspace.root / "unused")
+        blocks = list(fit_blocks(recording, plan, settings, solver))
+        found[engine] = {name: np.hstack([getattr(own, name) for own in blocks]) for name in ("r", "alpha", "weights")}
+    for name in ("r", "alpha", "weights"):
+        np.testing.assert_allclose(found["himalaya"][name], found["sums"][name], atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["sums", "himalaya"])
+def test_banded_models_have_a_penalty_for_each_space(world, engine):
+    own = {"spaces": {"bands": ["qa", "junk"]}, "n_band_candidates": 8, "n_permutations": 0, "precision": "float64"}
+    scores = {}
+    for banded in ([], ["bands"]):
+        settings = world.settings(**own, banded=banded, engine=engine)
+        encode(settings, world.workspace, "bands")
+        scores[bool(banded)] = pd.read_parquet(world.workspace.encoding("bands") / "scores.parquet")
+    assert not any(name.startswith("gamma_") for name in scores[False])
+    kept = scores[True].dropna(subset=["r"])
+    signal = kept[kept["voxel"] < 20]
+    np.testing.assert_allclose(kept[["gamma_qa", "gamma_junk"]].mean(axis=1), 1.0)
+    assert (signal["gamma_qa"] > signal["gamma_junk"]).mean() > 0.8
+    assert scores[True]["r"].mean() > scores[False]["r"].mean()
+    assert not (world.workspace.encoding("bands") / "products.npy").exists()

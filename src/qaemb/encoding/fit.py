@@ -13,20 +13,16 @@ from tqdm import tqdm
 from qaemb.encoding.ceiling import noise_ceiling, reliable
 from qaemb.encoding.design import delayed
 from qaemb.encoding.jackknife import jackknife_r
-from qaemb.encoding.moments import (
-    Array,
-    FeatureMoments,
-    TargetMoments,
-    feature_moments,
-    target_moments,
-)
-from qaemb.encoding.protocols import PROTOCOLS, Partition
+from qaemb.encoding.moments import Array
+from qaemb.encoding.plan import FitPlan
 from qaemb.encoding.recording import Recording
-from qaemb.encoding.ridge import RidgePlan, plan_ridge, row_space
-from qaemb.encoding.ridge_cv import AT_ONCE, fit_targets, in_threads
+from qaemb.encoding.ridge_cv import AT_ONCE, in_threads
 from qaemb.encoding.scores import correlation
 from qaemb.encoding.significance import p_values
+from qaemb.encoding.solvers import Solver, statistics_solver
 from qaemb.settings import EncodeSettings
+
+_Data = tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]  # what `Recording.read` returns
 
 
 @dataclass(frozen=True)
@@ -35,6 +31,7 @@ class BlockFit:
 
     `predicted` (test rows, v): the test stories one after the other. `left_out` (blocks of rows,): the mean over test
     stories of r without each block, summed over the scored voxels. `p` (v,): NaN where significance is not tested.
+    `bands` (bands, v): see `RidgeFit`.
     """
 
     voxels: slice
@@ -46,88 +43,44 @@ class BlockFit:
     predicted: NDArray[np.float32]
     left_out: Array
     p: Array
+    bands: Array | None = None
 
 
-def alphas_of(settings: EncodeSettings) -> Array:
-    """Return the penalties to choose from, in the unit of X'X (a sum over rows, not a mean)."""
-    return np.logspace(*settings.alphas_log10)
+def fit_blocks(
+    recording: Recording, plan: FitPlan, settings: EncodeSettings, solver: Solver | None = None
+) -> Iterator[BlockFit]:
+    """Yield model and scores of all voxels, in order; the results don't depend on the number of threads.
 
-
-@dataclass(frozen=True)
-class FitPlan:
-    """All of a fit that does not depend on the responses; subjects who heard the same train stories share it.
-
-    `basis` (columns, r) spans the rows of the train design matrix where it has more columns than rows, else None.
-    `designs` has the design matrix of each train story, in the basis if there is one, in the settings' precision.
+    Without a `solver` the fit is plain ridge from sums.
     """
-
-    partition: Partition
-    basis: Array | None
-    ridge: RidgePlan
-    designs: dict[str, NDArray[np.floating]]
-
-
-def plan_fit(recording: Recording, settings: EncodeSettings) -> FitPlan:
-    """Return the plan of a recording under the protocol of the settings."""
-    partition = PROTOCOLS[settings.protocol](recording.train_rows(), settings)
-    basis = None
-    if recording.n_columns > sum(recording.train_rows().values()):
-        basis = row_space(np.vstack([design for _, design in recording.designs()]))
-    ridge = plan_ridge(recording_moments(recording, partition, basis), partition.held, settings.precision)
-    designs = {story: _project(design, basis).astype(settings.precision) for story, design in recording.designs()}
-    return FitPlan(partition, basis, ridge, designs)
-
-
-def recording_moments(recording: Recording, partition: Partition, basis: Array | None = None) -> FeatureMoments:
-    """Return the moments of a recording's train design matrix, in the basis if one is given."""
-    shown = tqdm(recording.designs(), desc="feature products", total=len(recording.train), unit="story", leave=False)
-    rows = ((_project(design, basis), partition.part_of[story]) for story, design in shown)
-    return feature_moments(rows, partition.n_parts, recording.n_columns if basis is None else basis.shape[1])
-
-
-def block_moments(recording: Recording, partition: Partition, responses: dict[str, Array]) -> TargetMoments:
-    """Return the moments of train responses, story -> (n_trs, v)."""
-    rows = ((design, responses[story], partition.part_of[story]) for story, design in recording.designs())
-    n_voxels = next(iter(responses.values())).shape[1]
-    return target_moments(rows, (partition.n_parts, recording.n_columns, n_voxels))
-
-
-def fit_blocks(recording: Recording, plan: FitPlan, settings: EncodeSettings) -> Iterator[BlockFit]:
-    """Yield model and scores of all voxels, in order; the results don't depend on the number of threads."""
-    shown = tqdm(total=recording.responses.n_voxels, desc=recording.subject, unit="voxel", leave=False)
-    with shown:
+    solver = solver or statistics_solver(plan, settings)
+    size = AT_ONCE if solver.parallel else settings.voxel_block
+    with tqdm(total=recording.responses.n_voxels, desc=recording.subject, unit="voxel", leave=False) as shown:
         for voxels in recording.blocks(settings.voxel_block):
             responses, valid = recording.read(voxels, settings.precision)
-            parts = [slice(start, start + AT_ONCE) for start in range(0, len(valid), AT_ONCE)]
+            parts = [slice(start, start + size) for start in range(0, len(valid), size)]
             shares = [(voxels.start + own.start, (_columns(responses, own), valid[own])) for own in parts]
-            for block in in_threads(lambda share: _fit(recording, plan, settings, *share), shares, settings.threads):
+
+            def fit(share: tuple[int, _Data], solver: Solver = solver) -> BlockFit:
+                return _fit(recording, solver, settings, *share)
+
+            for block in in_threads(fit, shares, settings.threads) if solver.parallel else map(fit, shares):
                 yield block
                 shown.update(block.voxels.stop - block.voxels.start)
 
 
 def fit_block(recording: Recording, plan: FitPlan, settings: EncodeSettings, voxels: slice) -> BlockFit:
-    """Return model and scores of a block of voxels; NaN voxels have NaN everywhere."""
-    return _fit(recording, plan, settings, voxels.start, recording.read(voxels, settings.precision))
+    """Return model and scores of a block of voxels, by plain ridge from sums; NaN voxels have NaN everywhere."""
+    data = recording.read(voxels, settings.precision)
+    return _fit(recording, statistics_solver(plan, settings), settings, voxels.start, data)
 
 
-def _fit(
-    recording: Recording,
-    plan: FitPlan,
-    settings: EncodeSettings,
-    first: int,
-    data: tuple[dict[str, NDArray[Any]], NDArray[np.bool_]],
-) -> BlockFit:
+def _fit(recording: Recording, solver: Solver, settings: EncodeSettings, first: int, data: _Data) -> BlockFit:
     """Return a block's fit from what `Recording.read` returned; `first` is the number of its first voxel."""
     responses, valid = data
     voxels = slice(first, first + len(valid))
-    parts = plan.partition
-    rows = ((design, responses[story], parts.part_of[story]) for story, design in plan.designs.items())
-    n_columns = next(iter(plan.designs.values())).shape[1]
-    targets = target_moments(rows, (parts.n_parts, n_columns, len(valid)))
-    found = fit_targets(plan.ridge, targets, alphas_of(settings))
+    found = solver.fit(responses, voxels)
     weights = found.weights
-    if plan.basis is not None:
-        weights = plan.basis.astype(weights.dtype) @ weights
     predicted = {
         story: delayed(values, recording.delays).astype(weights.dtype) @ weights
         for story, values in recording.test.items()
@@ -147,15 +100,12 @@ def _fit(
         predicted=(np.vstack(list(predicted.values())) + blank).astype(np.float32),
         left_out=left_out,
         p=p,
+        bands=None if found.bands is None else found.bands + blank,
     )
 
 
 def _columns(responses: dict[str, NDArray[Any]], own: slice) -> dict[str, NDArray[Any]]:
     return {story: values[:, own] for story, values in responses.items()}
-
-
-def _project(design: Array, basis: Array | None) -> Array:
-    return design if basis is None else design @ basis
 
 
 def _statistics(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ _JACKKNIFE_FILE = "jackknife.npz"
 class SubjectScores:
     """All voxels of one subject: r and ceiling (test stories, voxels), p and alpha (voxels,), and the mean r.
 
-    `rows` is test story -> number of its rows.
+    `rows` is test story -> number of its rows. `bands` (bands, voxels), of banded ridge alone: see `RidgeFit`.
     """
 
     subject: str
@@ -42,6 +42,7 @@ class SubjectScores:
     alpha: Array
     p: Array
     mean: Jackknife
+    bands: Array | None = None
 
     @property
     def stories(self) -> tuple[str, ...]:
@@ -73,8 +74,10 @@ def collect(recording: Recording, blocks: Iterable[BlockFit], folder: Path, sett
     shape = (len(recording.delays), recording.n_features, n)
     weights = _new_array(folder / f"weights_{recording.subject}.npy", shape)
     predicted = _new_array(predictions_file(folder, recording.subject), (sum(rows.values()), n))
+    gammas: list[Array] = []
     for block in blocks:
         own = block.voxels
+        gammas += [] if block.bands is None else [block.bands]
         r[:, own], ceiling[:, own], agree[own] = block.r, block.ceiling, block.reliable
         alpha[own], p[own] = block.alpha, block.p
         weights[:, :, own], predicted[:, own] = block.weights.reshape(*shape[:2], -1), block.predicted
@@ -86,11 +89,15 @@ def collect(recording: Recording, blocks: Iterable[BlockFit], folder: Path, sett
         raise BadInput(f"{recording.responses.path}: no voxel is free of NaN in all stories, so there is no score")
     about = [recording.subject, list(rows.items()), settings.block_trs, np.flatnonzero(~scored).tolist(), n]
     mean = Jackknife(r[:, scored].mean(), left_out / scored.sum(), story, json_id(about))
-    return SubjectScores(recording.subject, rows, r, ceiling, agree, alpha, p, mean)
+    bands = np.hstack(gammas) if gammas else None
+    return SubjectScores(recording.subject, rows, r, ceiling, agree, alpha, p, mean, bands)
 
 
-def scores_table(scores: SubjectScores, stories: list[str]) -> pd.DataFrame:
-    """Return the rows of scores.parquet for one subject; `stories` are the test stories of the whole data set."""
+def scores_table(scores: SubjectScores, stories: list[str], bands: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the rows of scores.parquet for one subject; `stories` are the test stories of the whole data set.
+
+    `bands` are the names of the spaces that have a penalty each, of banded ridge alone.
+    """
     columns = {
         "subject": scores.subject,
         "voxel": np.arange(scores.r.shape[1], dtype=np.int32),
@@ -102,7 +109,10 @@ def scores_table(scores: SubjectScores, stories: list[str]) -> pd.DataFrame:
     columns |= {f"r_{story}": scores.r[own[story]] if story in own else nothing for story in stories}
     columns |= {f"ceiling_{story}": scores.ceiling[own[story]] if story in own else nothing for story in stories}
     columns |= {"ceiling": nan_mean(scores.ceiling, axis=0), "cc_norm": scores.cc_norm}
-    return pd.DataFrame(columns | {"p": scores.p, "q": scores.q, "alpha": scores.alpha})
+    columns |= {"p": scores.p, "q": scores.q, "alpha": scores.alpha}
+    if scores.bands is not None:
+        columns |= {f"gamma_{name}": gamma for name, gamma in zip(bands, scores.bands, strict=True)}
+    return pd.DataFrame(columns)
 
 
 def summarise(scores: SubjectScores) -> dict[str, float | int | None]:

@@ -23,11 +23,15 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class RidgeFit:
-    """Weights (features, targets), and per target the chosen `alpha` and its mean held-out correlation `r`."""
+    """Weights (features, targets), and per target the chosen `alpha` and its mean held-out correlation `r`.
+
+    `bands` (bands, targets), of banded ridge alone: the factor gamma that divides alpha for each band, with mean 1.
+    """
 
     weights: NDArray[np.floating]
     alpha: Array
     r: Array
+    bands: Array | None = None
 
 
 def ridge_cv(
