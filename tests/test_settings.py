@@ -38,7 +38,7 @@ def test_the_projects_params_are_valid_and_frozen() -> None:
         ("features.spaces.gold.smooth", True, r"unknown parameter `features\.spaces\.gold\.smooth`"),
         ("encodes", {}, "unknown parameter `encodes`"),
         ("encode.n_folds", 1, r"encode\.n_folds: .*greater than or equal to 2"),
-        ("encode.protocol", "lenient", r"encode\.protocol: .*'strict' or 'reference'"),
+        ("encode.protocol", "lenient", r"encode\.protocol: .*'strict', 'reference' or 'paper'"),
         ("answers.jobs.llm_tr.answerer", "gpt9", r"no answerer `gpt9` in answers\.spec"),
         ("answers.jobs.llm_tr.segmentation", "pages", r"segmentation: `pages` is not in segments \("),
         ("answers.spec.smollm2.model", "llama", r"`llama` is not in model"),

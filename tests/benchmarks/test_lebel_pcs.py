@@ -26,9 +26,14 @@ def test_headline_and_tables_hold_each_score_at_its_place():
         ]
     )
     headline = lebel_pcs._headline(scores, curve)
-    assert headline["uts03_published86"] == 0.13
-    assert headline["uts01_published86"] == 0.08
-    assert headline["uts03_readable_best"] == round(0.1 + models.index("readable") / 100, 4)
+    for key, name in (
+        ("published86", "gpt4"),
+        ("embedding_mpnet", "mpnet"),
+        ("published86_plus_embedding", "gpt4+embedding"),
+        ("readable_best", "readable"),
+    ):
+        assert headline[f"uts03_{key}"] == round(0.1 + models.index(name) / 100, 4)
+    assert headline["uts01_published86"] == round(0.05 + models.index("gpt4") / 100, 4)
     assert (headline["uts03_select29"], headline["uts03_random29"]) == (0.181, 0.151)
     lines = lebel_pcs._tables(scores, curve).splitlines()
     assert "| bag of 600 words | 0.110 (0.100 to 0.120) | 0.060 (0.050 to 0.070) |" in lines

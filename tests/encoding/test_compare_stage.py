@@ -119,6 +119,19 @@ def test_models_of_other_rows_are_refused(copied, settings):
         compare(settings, copied, "qa", "junk")
 
 
+def test_models_of_the_protocol_paper_are_refused(copied, world):
+    own = {"spaces": SPACES, "protocol": "paper", "n_chunks": 2, "chunk_trs": 20, "n_components": 5}
+    settings = world.settings(**own)
+    encode(settings, copied_features(world, copied), "junk")
+    with pytest.raises(BadInput, match=r"junk was fitted under protocol `paper`.*encode@junk"):
+        compare(settings, copied, "qa", "junk")
+
+
+def copied_features(world, workspace: Workspace) -> Workspace:
+    shutil.copytree(world.workspace.features("junk"), workspace.features("junk"))
+    return workspace
+
+
 def test_only_subjects_of_both_are_compared(copied, settings, capsys):
     path = copied.encoding("junk") / "model.json"
     model = json.loads(path.read_text())

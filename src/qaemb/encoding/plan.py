@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from qaemb.encoding.moments import Array, FeatureMoments, TargetMoments, feature_moments, target_moments
@@ -36,13 +37,14 @@ class FitPlan:
 
 def plan_fit(recording: Recording, settings: EncodeSettings, reduce: bool = True) -> FitPlan:
     """Return the plan of a recording under the protocol of the settings; without a basis if `reduce` is False."""
-    partition = PROTOCOLS[settings.protocol](recording.train_rows(), settings)
-    basis = None
-    if reduce and recording.n_columns > sum(recording.train_rows().values()):
-        basis = row_space(np.vstack([design for _, design in recording.designs()]))
-    ridge = plan_ridge(recording_moments(recording, partition, basis), partition.held, settings.precision)
-    designs = {story: _project(design, basis).astype(settings.precision) for story, design in recording.designs()}
-    return FitPlan(partition, basis, ridge, designs)
+    with threadpool_limits(settings.threads, "blas"):
+        partition = PROTOCOLS[settings.protocol](recording.train_rows(), settings)
+        basis = None
+        if reduce and recording.n_columns > sum(recording.train_rows().values()):
+            basis = row_space(np.vstack([design for _, design in recording.designs()]))
+        ridge = plan_ridge(recording_moments(recording, partition, basis), partition.held, settings.precision)
+        designs = {story: _project(design, basis).astype(settings.precision) for story, design in recording.designs()}
+        return FitPlan(partition, basis, ridge, designs)
 
 
 def recording_moments(recording: Recording, partition: Partition, basis: Array | None = None) -> FeatureMoments:

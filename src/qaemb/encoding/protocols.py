@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from qaemb.errors import BadInput, BadParameter
 from qaemb.settings import EncodeSettings
 
-
 _PAPER_SHARE = 0.18  # of the paper's train rows, held out in a draw
 
 
@@ -93,7 +92,7 @@ def random_chunks(n_rows: dict[str, int], settings: EncodeSettings) -> Partition
 
 def _refuse_paper(n_rows: dict[str, int], settings: EncodeSettings) -> Partition:
     raise BadParameter(
-        "encode.protocol: `paper` is fitted as a whole, by the stage `encode` alone; use `strict` for what else is fitted"
+        "encode.protocol: `paper` belongs to the stage `encode` alone; for anything else that is fitted set `strict`"
     )
 
 

@@ -1,11 +1,11 @@
 """Principal components of a subject's responses, read in blocks of voxels: all voxels are never in memory at once.
 
-Block Krylov iteration (Musco & Musco, 2015): the products of Y Y' with a random block of vectors, each orthonormalised,
-span a space that holds the first components; the components are those of the responses projected on it. Where that space
-holds all rows or voxels, they are exact; else the last of many nearly equal components may differ a little from an exact
-decomposition, as their order is not defined by the data either.
+Block Krylov iteration (Musco & Musco, 2015): powers of Y Y' times a random block of vectors, each orthonormalised, span
+a space that holds the first components; the components are those of the responses projected on it. Where that space
+holds all rows or voxels they are exact; else the last of many nearly equal components may differ a little from an exact
+decomposition, as their order is hardly defined by the data either.
 
-Memory: one block of voxels (rows x voxel_block float64), some (4 * (components + 20)) x (rows + voxels) float64.
+Memory: one block of voxels (rows x voxel_block float64), some (6 * (components + 20)) x (rows + voxels) float64.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from qaemb.encoding.moments import Array
 
 Blocks = Callable[[], Iterator[tuple[slice, Array]]]
 _SPARE = 20  # directions beyond those asked for
-_PASSES = 4
+_PASSES = 6
 _RELATIVE_ZERO = 1e-10  # a variance below this share of the largest is rounding
 
 

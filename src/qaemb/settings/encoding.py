@@ -21,16 +21,35 @@ class EncodeSettings(Section):
     n_bootstraps: int = Field(5, ge=1, description="paper: random draws of held-out chunks that choose alpha")
     chunk_trs: int = Field(40, ge=1, description="paper: TRs in a chunk")
     n_chunks: int = Field(125, ge=1, description="paper: chunks held out in a draw")
-    voxel_block: int = Field(4096, ge=1)
+    voxel_block: int = Field(4096, ge=1, description="voxels read at once")
+    threads: int | None = Field(None, ge=1, description="CPU threads, each with its own voxels; default: all cores")
+    precision: Literal["float32", "float64"] = Field(
+        "float32", description="of sums and products with responses; float64 takes twice the time and memory"
+    )
+    engine: Literal["sums", "himalaya"] = Field("sums", description="sums: the project's solver, on CPUs")
+    backend: Literal["numpy", "torch", "torch_cuda"] = Field(
+        "numpy", description="engine `himalaya`: where it computes"
+    )
     spaces: dict[str, list[str]] = Field(description="name of a model: feature spaces joined in it")
+    banded: list[str] = Field([], description="models whose spaces have a penalty each: banded ridge")
+    n_band_candidates: int = Field(30, ge=0, description="random ratios of penalties that banded ridge tries")
     n_permutations: int = Field(1000, ge=0, description="surrogate predictions for each voxel's p; 0: no test")
     block_trs: int = Field(25, ge=1, description="TRs in one block of the jackknife")
     seed: int = 0
 
     @model_validator(mode="after")
+    def _banded_models_have_bands(self) -> EncodeSettings:
+        for name in self.banded:
+            if len(self.spaces.get(name, [])) < 2:
+                raise ValueError(f"banded: `{name}` must be a model of `spaces` that joins two spaces or more")
+        if self.protocol == "paper" and (self.banded or self.engine != "sums"):
+            raise ValueError("protocol `paper` is plain ridge from sums: take `banded` and `engine` out")
+        return self
+
+    @model_validator(mode="after")
     def _paper_delays_from_one_on(self) -> EncodeSettings:
         if self.protocol == "paper" and self.delays != list(range(1, len(self.delays) + 1)):
             raise ValueError(
-                "protocol `paper` delays features by 1 to k TRs: write `delays` as [1, 2, ..., k] (the paper: 4, 8 or 12)"
+                "protocol `paper` delays by 1 to k TRs: write `delays` as [1, 2, ..., k], k in the paper 4, 8 or 12"
             )
         return self

@@ -61,7 +61,13 @@ def compare(settings: Settings, workspace: Workspace, a: str, b: str) -> None:
 
 def _read(workspace: Workspace, name: str) -> _Model:
     folder = workspace.encoding(name)
-    rows = read_json(folder / "model.json").get("test_rows")
+    model = read_json(folder / "model.json")
+    rows = model.get("test_rows")
+    if model.get("protocol") == "paper":
+        raise BadInput(
+            f"{folder} was fitted under protocol `paper`, whose r is over all test rows at once; "
+            f"set encode.protocol to strict and run `dvc repro encode@{name}`"
+        )
     if rows is None:
         raise BadInput(f"{folder / 'model.json'} has no `test_rows`; run `dvc repro encode@{name}`")
     table = read_table(folder / "scores.parquet", ["subject", "voxel", "r"])
