@@ -18,8 +18,8 @@ def test_headline_and_tables_hold_each_score_at_its_place():
         [
             {"method": method, "n_questions": 29, "subject": subject, "r": r}
             for method, subject, r in [
-                ("elastic_net", "uts03", 0.181),
-                ("elastic_net", "uts01", 0.098),
+                ("greedy", "uts03", 0.181),
+                ("greedy", "uts01", 0.098),
                 ("random", "uts03", 0.151),
                 ("random", "uts01", 0.081),
             ]
@@ -37,4 +37,4 @@ def test_headline_and_tables_hold_each_score_at_its_place():
     assert (headline["uts03_select29"], headline["uts03_random29"]) == (0.181, 0.151)
     lines = lebel_pcs._tables(scores, curve).splitlines()
     assert "| bag of 600 words | 0.110 (0.100 to 0.120) | 0.060 (0.050 to 0.070) |" in lines
-    assert lines[-2:] == ["| 29 chosen | 0.181 | 0.098 |", "| 29 at random | 0.151 | 0.081 |"]
+    assert lines[-2:] == ["| 29 by greedy | 0.181 | 0.098 |", "| 29 at random | 0.151 | 0.081 |"]

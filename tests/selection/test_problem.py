@@ -1,52 +1,66 @@
+"""The elastic net's problem from sums over stories against the rows themselves, and scikit-learn on them."""
+
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.linear_model import MultiTaskElasticNet
 
 from qaemb.encoding.design import delayed
-from qaemb.errors import BadInput
-from qaemb.selection.methods import METHODS
-from qaemb.selection.problem import build_products
+from qaemb.selection import problem
+from qaemb.selection.elastic_net import solve_elastic_net
+from qaemb.selection.problem import training_products
+
+STORIES = ("a", "c", "d")  # S2 lacks b
+MEMBERS = np.array([[True, True, True], [True, False, True]])
 
 
-def test_products_are_over_the_shared_train_stories(world):
-    settings = world.settings(n_pcs=100)  # more than voxels: the voxels themselves
+def rows(recordings, stories) -> tuple[np.ndarray, np.ndarray]:
+    """Delayed features averaged over delays, and all voxels of both subjects, each subject scaled to norm 1."""
+    designs = [delayed(recordings[0].train[story], [1, 2]) for story in stories]
+    x = np.vstack([(own[:, :12] + own[:, 12:]) / 2 for own in designs])
+    halves = [np.vstack([recording.read(slice(0, 24))[0][story] for story in stories]) for recording in recordings]
+    return x, np.hstack([half / np.linalg.norm(half) for half in halves])
+
+
+@pytest.mark.parametrize("cells", [2**25, 60])
+def test_products_are_those_of_the_rows_of_each_set(world, cells, monkeypatch):
+    monkeypatch.setattr(problem, "_CELLS", cells)  # 60: one voxel at a time
     recordings = world.recordings()
-    found = build_products(recordings, settings.select, settings.encode)
-    x, y = [], []
-    for story in ("a", "c", "d"):  # S2 lacks b
-        blocks = delayed(recordings[0].train[story], [1, 2])
-        x.append((blocks[:, :12] + blocks[:, 12:]) / 2)
-        both = [np.nan_to_num(recording.read(slice(0, 24))[0][story]) for recording in recordings]
-        y.append(np.hstack(both))
-    x, y = np.vstack(x), np.vstack(y)
-    y = np.hstack([half / np.linalg.norm(half) for half in (y[:, :24], y[:, 24:])])
-    np.testing.assert_allclose(found.gram, x.T @ x / len(x), atol=1e-10)
-    np.testing.assert_allclose(found.cross, x.T @ y / len(x), atol=1e-10)
+    found = training_products(recordings, MEMBERS, STORIES, 0.9, 10)
+    for products, own in zip(found, (STORIES, ("a", "d")), strict=True):
+        x, y = rows(recordings, own)
+        cross = x.T @ y / len(x)
+        np.testing.assert_allclose(products.gram, x.T @ x / len(x), atol=1e-10)
+        np.testing.assert_allclose(products.cross @ products.cross.T, cross @ cross.T, atol=1e-12)
+        assert products.cross.shape[1] <= 12
 
 
-def test_few_components_find_what_drives_the_responses(world):
-    settings = world.settings(n_pcs=3)
-    products = build_products(world.recordings(), settings.select, settings.encode)
-    assert products.cross.shape == (12, 6)
-    (subset,) = METHODS["elastic_net"](products, settings.select, [3])
-    assert set(subset.features) <= {0, 1, 2, 3}
+@pytest.mark.parametrize("share", [0.6, 0.3, 0.05])
+def test_few_targets_give_scikit_learns_solution_over_all_voxels_of_the_fold(world, share):
+    recordings = world.recordings()
+    products = training_products(recordings, MEMBERS, STORIES, 0.9, 10)[1]
+    x, y = rows(recordings, ("a", "d"))
+    alpha = share * products.largest_alpha()
+    peer = MultiTaskElasticNet(alpha=alpha, l1_ratio=0.9, fit_intercept=False, tol=1e-12, max_iter=100_000)
+    expected = np.linalg.norm(peer.fit(x, y).coef_.T, axis=1)
+    found = np.linalg.norm(solve_elastic_net(products, alpha), axis=1)
+    np.testing.assert_allclose(found, expected, atol=1e-6 * expected.max())
+    np.testing.assert_array_equal(found > 0, expected > 0)
 
 
 def test_test_rows_have_no_part(world):
-    settings = world.settings()
     recordings = world.recordings()
     changed = [replace(recording, test={"x": recording.test["x"] * 7}) for recording in recordings]
-    found, other = (build_products(own, settings.select, settings.encode) for own in (recordings, changed))
+    found, other = (training_products(own, MEMBERS, STORIES, 0.9, 10)[0] for own in (recordings, changed))
     np.testing.assert_array_equal(found.cross, other.cross)
     np.testing.assert_array_equal(found.gram, other.gram)
 
 
-def test_subjects_without_a_common_story_are_refused(world):
-    settings = world.settings()
-    first, second = world.recordings()
-    apart = replace(first, train={"b": first.train["b"]})
-    with pytest.raises(BadInput, match="heard by all subjects"):
-        build_products([apart, second], settings.select, settings.encode)
+def test_responses_that_never_vary_keep_no_question(world):
+    recordings = [replace(world.recordings()[0], train={"a": np.zeros((70, 12))})]
+    (products,) = training_products(recordings, np.array([[True]]), ["a"], 0.9, 10)
+    assert products.cross.shape == (12, 1)
+    assert not solve_elastic_net(products, 1e-3).any()

@@ -1,64 +1,118 @@
-"""The tables and the figure of a selection: every point of the path, and the score by number of questions."""
+"""The tables and the figure of a selection: every point, the score by number of questions, the order of entry."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from qaemb.files import atomic_file
+from qaemb.selection.choose import standard_error
 from qaemb.selection.methods import Subset
-from qaemb.selection.scoring import SubsetScores
+from qaemb.selection.nested import Selection
 
-_COLORS = ("#1b6ca8", "#c1440e", "#3a7d44", "#7a4fa3", "#8a6d3b", "#444444")
+_LOOKS = {
+    "elastic_net": ("#1b6ca8", "-"),
+    "stability": ("#c1440e", "-"),
+    "greedy": ("#3a7d44", "-"),
+    "random": ("#666666", "--"),
+    "most_frequent": ("#8a6d3b", "--"),
+}
 
 
-def path_table(subsets: Sequence[Subset], scores: Mapping[str, SubsetScores], names: Sequence[str]) -> pd.DataFrame:
-    """Return path.parquet: a row per subject and subset, with its questions' names and its test r."""
-    return pd.DataFrame(
-        [
-            {
-                "subject": subject,
-                "method": subset.method,
-                "repeat": subset.repeat,
-                "alpha": subset.alpha,
-                "n_questions": len(subset.features),
-                "questions": [names[i] for i in subset.features],
-                "r": float(own.test[i]),
-            }
-            for subject, own in scores.items()
-            for i, subset in enumerate(subsets)
-        ]
-    )
+def path_table(selection: Selection) -> pd.DataFrame:
+    """Return path.parquet: per subject a row for each final set, with `fold` -1 and its test r, and a row for each
+    set proposed without a fold, with that fold and `r` NaN. `cv_r` is nested r: on the fold, or the mean over folds.
+    """
+    rows = []
+    for subject, own in selection.scores.items():
+        nested = selection.nested(subject)
+        for i, subset in enumerate(selection.final):
+            about = {"subject": subject, "r": own.test[subset.features], "cv_r": float(nested[i].mean())}
+            rows.append(about | _describe(subset, -1, selection.names))
+            for fold, sets in enumerate(selection.folds):
+                about = {"subject": subject, "r": float("nan"), "cv_r": float(nested[i, fold])}
+                rows.append(about | _describe(sets[i], fold, selection.names))
+    columns = ["subject", "method", "repeat", "fold", "alpha", "n_questions", "questions", "r", "cv_r"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _describe(subset: Subset, fold: int, names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "method": subset.method,
+        "repeat": subset.repeat,
+        "fold": fold,
+        "alpha": subset.alpha,
+        "n_questions": subset.size,
+        "questions": [names[i] for i in subset.features],
+    }
 
 
 def curve_table(path: pd.DataFrame) -> pd.DataFrame:
-    """Return curve.csv: method, n_questions, subject, over repeats mean `r` and `sd`, their number."""
-    groups = path.groupby(["method", "n_questions", "subject"], sort=False)["r"]
-    return groups.agg(r="mean", sd="std", repeats="size").reset_index()
+    """Return curve.csv: method, n_questions, subject; test `r` with its `sd` over repeats and their number `repeats`;
+    nested `cv_r` (mean over repeats and folds) with its `cv_se`, the standard error over folds.
+    """
+    keys = ["method", "n_questions", "subject"]
+    final, folds = path[path["fold"] < 0], path[path["fold"] >= 0]
+    test = final.groupby(keys, sort=False)["r"].agg(r="mean", sd="std", repeats="size")
+    by_fold = folds.groupby([*keys, "fold"], sort=False)["cv_r"].mean().unstack("fold").loc[test.index]
+    test["cv_r"] = by_fold.mean(axis=1)
+    test["cv_se"] = standard_error(by_fold.to_numpy())
+    return test.reset_index()
 
 
-def draw_curve(path: Path, curve: pd.DataFrame, title: str, chosen: int) -> None:
-    """Write a PNG: r by number of questions, a colour per subject, random subsets dashed with a band of one sd."""
+def entry_table(selection: Selection) -> pd.DataFrame:
+    """Return entry.csv: the questions of the final path in order of entry.
+
+    `question`; `n_questions`, the size of the first set that has it; `chosen`; `fold_share`, the share of folds whose
+    set of the chosen size has it; for `stability` also `half_share`, that of the halves of all train stories on which
+    the elastic net keeps it at the penalty of the chosen size.
+    """
+    kept = selection.final[selection.chosen]
+    in_folds = [sets[selection.chosen].features for sets in selection.folds]
+    rows = [
+        {
+            "question": selection.names[feature],
+            "n_questions": size,
+            "chosen": feature in kept.features,
+            "fold_share": float(np.mean([feature in own for own in in_folds])),
+        }
+        for feature, size in selection.order
+    ]
+    table = pd.DataFrame(rows)
+    if kept.shares:
+        table["half_share"] = [kept.shares[feature] for feature, _ in selection.order]
+    return table
+
+
+def draw_curve(path: Path, curve: pd.DataFrame, space: str, chosen: Subset) -> None:
+    """Write a PNG of nested and of test r by set size, means over subjects.
+
+    Bands are the subjects' mean standard error over folds, and mean standard deviation over repeats.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.5, 4.2), layout="constrained")
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    for number, (subject, own) in enumerate(curve.groupby("subject", sort=False)):
-        color = _COLORS[number % len(_COLORS)]
-        for method, line in (("elastic_net", "-"), ("random", "--")):
-            points = own[own["method"] == method].sort_values("n_questions")
-            label = f"{subject}, {method.replace('_', ' ')}"
-            axes.plot(points["n_questions"], points["r"], line, marker="o", markersize=3, color=color, label=label)
-            spread = points["sd"].fillna(0.0)
-            axes.fill_between(
-                points["n_questions"], points["r"] - spread, points["r"] + spread, color=color, alpha=0.12, linewidth=0
-            )
-    axes.axvline(chosen, color="black", linewidth=0.8, linestyle=":", label=f"chosen on train: {chosen}")
-    axes.set(xlabel="questions", ylabel="mean r on the test stories", title=title)
-    axes.legend(frameon=False, fontsize=8)
+    nested, test = figure.subplots(1, 2)
+    for axes, value, spread, of in (
+        (nested, "cv_r", "cv_se", "held-out train stories (nested)"),
+        (test, "r", "sd", "test stories"),
+    ):
+        mean = curve.groupby(["method", "n_questions"], sort=False)[[value, spread]].mean().reset_index()
+        for method, points in mean.groupby("method", sort=False):
+            own = points.sort_values("n_questions")
+            color, line = _LOOKS[str(method)]
+            label = str(method).replace("_", " ")
+            axes.plot(own["n_questions"], own[value], line, marker="o", markersize=3, color=color, label=label)
+            low, high = own[value] - own[spread].fillna(0.0), own[value] + own[spread].fillna(0.0)
+            axes.fill_between(own["n_questions"], low, high, color=color, alpha=0.12, linewidth=0)
+        axes.axvline(chosen.size, color="black", linewidth=0.8, linestyle=":", label=f"chosen: {chosen.size}")
+        axes.set(xlabel="questions", ylabel=f"mean r, {of}", title=space)
+    nested.legend(frameon=False, fontsize=8)
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)

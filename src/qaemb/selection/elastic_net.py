@@ -100,49 +100,47 @@ def penalty_path(products: Products, n_alphas: int, alpha_min_ratio: float) -> I
 def sets_of_sizes(products: Products, sizes: Sequence[int]) -> list[tuple[float, list[int]]]:
     """Return per size, given in rising order, (alpha, features) with that many features.
 
-    The penalty falls until a set is large enough, then bisection finds where. Where features enter together so that no
-    penalty gives the size exactly, the largest set below it is returned.
+    The penalty falls until a set is large enough, then bisection finds where, from all points visited so far. Where
+    features enter together so that no penalty gives the size exactly, the largest set below it is returned.
     """
-    point = _Point(products.largest_alpha(), np.zeros_like(products.cross), [])
+    visited = [_Point(products.largest_alpha(), products.cross[:0], [])]
     found = []
     for size in tqdm(sizes, desc="set sizes", unit="set", leave=False):
-        point = _largest_up_to(products, size, point)
+        point = _largest_up_to(products, size, visited)
         found.append((point.alpha, point.kept))
     return found
 
 
 @dataclass(frozen=True)
 class _Point:
-    """A solution on the path."""
+    """A solution on the path: the features kept, and the weights of these alone."""
 
     alpha: float
     weights: Array
     kept: list[int]
 
 
-def _at(products: Products, alpha: float, start: Array) -> _Point:
-    weights = solve_elastic_net(products, alpha, start)
-    return _Point(alpha, weights, _kept(weights))
+def _at(products: Products, alpha: float, start: _Point) -> _Point:
+    weights = np.zeros_like(products.cross)
+    weights[start.kept] = start.weights
+    weights = solve_elastic_net(products, alpha, weights)
+    kept = _kept(weights)
+    return _Point(alpha, weights[kept], kept)
 
 
-def _largest_up_to(products: Products, size: int, below: _Point) -> _Point:
-    """Return the largest set of at most `size` features at penalties from that of `below` down."""
-    end, low = below.alpha * _LOWEST_SHARE, below.alpha
-    while len(below.kept) < size and low > end:
-        low *= _STEP_DOWN
-        point = _at(products, low, below.weights)
-        if len(point.kept) > size:
-            break
-        below = point
+def _largest_up_to(products: Products, size: int, visited: list[_Point]) -> _Point:
+    """Return the largest set of at most `size` features; new points go into `visited`, which falls in penalty."""
+    end = visited[-1].alpha * _LOWEST_SHARE
+    while len(visited[-1].kept) < size and visited[-1].alpha > end:
+        visited.append(_at(products, visited[-1].alpha * _STEP_DOWN, visited[-1]))
+    above = next((i for i, point in enumerate(visited) if len(point.kept) > size), len(visited))
     for _ in range(_MAX_HALVINGS):
-        if len(below.kept) == size or low <= end:
+        below = visited[above - 1]
+        if len(below.kept) == size or above == len(visited):
             break
-        point = _at(products, float(np.sqrt(low * below.alpha)), below.weights)
-        if len(point.kept) > size:
-            low = point.alpha
-        else:
-            below = point
-    return below
+        visited.insert(above, _at(products, float(np.sqrt(below.alpha * visited[above].alpha)), below))
+        above += len(visited[above].kept) <= size
+    return visited[above - 1]
 
 
 def _kept(weights: Array) -> list[int]:

@@ -38,10 +38,10 @@ def story_folds(recordings: Sequence[Recording], settings: EncodeSettings) -> di
     filled = np.zeros(settings.n_folds, dtype=np.int64)
     for story, fold in fold_of.items():
         filled[fold] += rows[story]
-    for story in rows:
+    for story, n in rows.items():
         if story not in fold_of:
             fold_of[story] = int(filled.argmin())
-            filled[fold_of[story]] += rows[story]
+            filled[fold_of[story]] += n
     return fold_of
 
 

@@ -1,63 +1,133 @@
-"""Ways to propose subsets of questions, by name."""
+"""Ways to propose sets of questions, by name: all see one training set, and nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from qaemb.encoding.moments import Array
 from qaemb.errors import BadParameter
 from qaemb.selection.elastic_net import Products, penalty_path, sets_of_sizes
+from qaemb.selection.greedy import RidgeSums, greedy_order
+from qaemb.selection.stability import shares
 from qaemb.settings import SelectSettings
+
+CONTROLS = ("random", "most_frequent")
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a method may look at: sums over one set of train stories.
+
+    `halves`: the elastic net's problem on random halves of these stories (for `stability`). `yes_share`, `yes_mean`
+    (questions,): the share of rows with the answer yes, and the mean raw answer. `ridge`: sums over parts of these
+    stories, per subject (for `greedy`), and `ridge_alphas` its penalties.
+    """
+
+    products: Products
+    yes_share: Array
+    yes_mean: Array
+    halves: tuple[Products, ...] = ()
+    ridge: tuple[RidgeSums, ...] = ()
+    ridge_alphas: Array | None = None
+
+    @property
+    def n_questions(self) -> int:
+        """Questions of the space."""
+        return len(self.products.gram)
 
 
 @dataclass(frozen=True)
 class Subset:
-    """Columns of the space that one method kept; `alpha` is NaN where the method has no penalty."""
+    """A set of `size` questions that one method proposed, as columns of the space in rising order.
+
+    Where no penalty of the elastic net gives the size exactly, the set is smaller. `alpha` is NaN where the method has
+    no penalty. `shares` (questions,) is each question's share of the halves at that size, () but for `stability`.
+    """
 
     method: str
     repeat: int
-    alpha: float
+    size: int
     features: tuple[int, ...]
+    alpha: float = float("nan")
+    shares: tuple[float, ...] = ()
 
 
-def elastic_net(products: Products, settings: SelectSettings, sizes: Sequence[int]) -> list[Subset]:
-    """Return the sets on the penalty's path, smallest first: of the given sizes, or one per size that it visits.
+Method = Callable[[Training, Sequence[int], SelectSettings], list[Subset]]
+
+
+def path_sizes(training: Training, settings: SelectSettings) -> list[int]:
+    """Return the set sizes to make, rising: `select.sizes`, or those that the elastic net's path visits.
 
     BadParameter if a size is not between 1 and the number of questions.
     """
-    n_features = len(products.gram)
+    n = training.n_questions
+    for size in settings.sizes:
+        if not 1 <= size <= n:
+            raise BadParameter(f"select.sizes: {size} is not between 1 and {n}, the questions of the space")
+    if settings.sizes:
+        return sorted(set(settings.sizes))
+    path = penalty_path(training.products, settings.n_alphas, settings.alpha_min_ratio)
+    return sorted({len(kept) for _, kept in path} - {0})
+
+
+def elastic_net(training: Training, sizes: Sequence[int], settings: SelectSettings) -> list[Subset]:
+    """Return the sets at the penalties where the multi-task elastic net has that many questions; sizes rise."""
+    found = sets_of_sizes(training.products, sizes)
+    points = zip(sizes, found, strict=True)
+    return [Subset("elastic_net", 0, size, tuple(kept), alpha) for size, (alpha, kept) in points]
+
+
+def stability(training: Training, sizes: Sequence[int], settings: SelectSettings) -> list[Subset]:
+    """Return the sets that are stable over halves of the stories (see `stability.py`)."""
+    top = training.products.largest_alpha()
+    alphas = np.geomspace(top, top * settings.alpha_min_ratio, settings.n_alphas)
+    found = shares(training.halves, alphas, settings.stable_share, max(sizes))
+    order = found.order(settings.stable_share)
+    sets = []
     for size in sizes:
-        if not 1 <= size <= n_features:
-            raise BadParameter(f"select.sizes: {size} is not between 1 and {n_features}, the questions of the space")
-    if sizes:
-        visited = sets_of_sizes(products, sorted(set(sizes)))
-    else:
-        visited = list(penalty_path(products, settings.n_alphas, settings.alpha_min_ratio))
-    first_of_size: dict[int, Subset] = {}
-    for alpha, features in visited:
-        if features:
-            first_of_size.setdefault(len(features), Subset("elastic_net", 0, alpha, tuple(features)))
-    return [first_of_size[size] for size in sorted(first_of_size)]
+        place = found.at_size(size, settings.stable_share)
+        own = tuple(float(share) for share in found.kept[place])
+        sets.append(Subset("stability", 0, size, _rising(order[:size]), float(found.alphas[place]), own))
+    return sets
 
 
-def random(products: Products, settings: SelectSettings, sizes: Sequence[int]) -> list[Subset]:
+def greedy(training: Training, sizes: Sequence[int], settings: SelectSettings) -> list[Subset]:
+    """Return the first questions of greedy forward selection on held-out r (see `greedy.py`)."""
+    alphas = np.zeros(0) if training.ridge_alphas is None else training.ridge_alphas
+    order = greedy_order(training.ridge, training.n_questions, alphas, max(sizes))
+    return [Subset("greedy", 0, size, _rising(order[:size])) for size in sizes]
+
+
+def random(training: Training, sizes: Sequence[int], settings: SelectSettings) -> list[Subset]:
     """Return `n_random` subsets of each size; each depends on the seed, its size and its repeat alone."""
-    n_features = len(products.gram)
     return [
-        Subset("random", repeat, float("nan"), _drawn(n_features, size, (settings.seed, size, repeat)))
+        Subset("random", repeat, size, _drawn(training.n_questions, size, (settings.seed, size, repeat)))
         for size in sizes
         for repeat in range(settings.n_random)
     ]
 
 
-def _drawn(n_features: int, size: int, seed: Sequence[int]) -> tuple[int, ...]:
-    drawn = np.random.default_rng(seed).choice(n_features, size, replace=False)
-    return tuple(int(i) for i in np.sort(drawn))
+def most_frequent(training: Training, sizes: Sequence[int], settings: SelectSettings) -> list[Subset]:
+    """Return the questions with the largest share of yes among rows; of equal shares the larger mean answer first."""
+    order = np.lexsort((-training.yes_mean, -training.yes_share))
+    return [Subset("most_frequent", 0, size, _rising(order[:size])) for size in sizes]
 
 
-METHODS: dict[str, Callable[[Products, SelectSettings, Sequence[int]], list[Subset]]] = {
+def _drawn(n_questions: int, size: int, seed: Sequence[int]) -> tuple[int, ...]:
+    return _rising(np.random.default_rng(seed).choice(n_questions, size, replace=False))
+
+
+def _rising(features: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted(int(i) for i in features))
+
+
+METHODS: dict[str, Method] = {
     "elastic_net": elastic_net,
+    "stability": stability,
+    "greedy": greedy,
     "random": random,
+    "most_frequent": most_frequent,
 }

@@ -1,10 +1,10 @@
 """The elastic net's problem on any set of the shared train stories, from sums over each story; test rows have no part.
 
 The solution depends on the responses through C = X'Y/n alone, and a rotation of the targets rotates its rows without
-changing their norms. So C (questions, voxels) can be replaced by any F with F F' = C C': the fit is to all voxels of all
-subjects, with at most as many targets as questions, and there are no response components that held-out stories could
-leak through. (The paper fits 100 components per subject, each made equally strong, which lets components of noise count
-as much as the first.)
+changing their norms. So C (questions, voxels) can be replaced by any F with F F' = C C': the fit is to all voxels of
+all subjects, with at most as many targets as questions, and there are no response components that held-out stories
+could leak through. (The paper fits 100 components per subject, each made equally strong, which lets components of
+noise count as much as the first.)
 """
 
 from __future__ import annotations
@@ -72,4 +72,5 @@ def _root(squared: Array) -> Array:
     """Return F, as narrow as possible, with F F' = `squared`."""
     eigenvalues, vectors = np.linalg.eigh(squared)
     kept = eigenvalues > _RELATIVE_ZERO * eigenvalues[-1]
-    return vectors[:, kept] * np.sqrt(eigenvalues[kept])
+    kept[-1] = True  # one column of zeros where nothing varies
+    return vectors[:, kept] * np.sqrt(np.maximum(eigenvalues[kept], 0.0))

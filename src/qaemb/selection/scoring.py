@@ -1,8 +1,8 @@
-"""Scores of subsets: ridge with all delays on the kept questions, on test stories and, for choices, inside train."""
+"""Scores of sets: ridge with all delays on the kept questions, on test stories and, for choices, inside train."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,23 +10,24 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from qaemb.encoding.design import delayed, delayed_columns
-from qaemb.encoding.fit import alphas_of, block_moments, recording_moments
 from qaemb.encoding.moments import Array, FeatureMoments, TargetMoments
+from qaemb.encoding.plan import alphas_of, block_moments, recording_moments
 from qaemb.encoding.protocols import PROTOCOLS, Partition
 from qaemb.encoding.recording import Recording
 from qaemb.encoding.ridge import choose_alphas, held_out_r, plan_ridge, solve
-from qaemb.encoding.scores import correlation
+from qaemb.encoding.scores import correlation, r_from_sums, variation
+from qaemb.selection.folds import fold_partition
 from qaemb.settings import EncodeSettings
 
-_Columns = NDArray[np.int64]
+FoldSet = tuple[int, tuple[int, ...]]  # a fold, and a set of questions proposed without it
 
 
 @dataclass(frozen=True)
-class SubsetScores:
-    """Mean over voxels of one subject: test r (subsets,), and r on each held-out fold of train (subsets, folds)."""
+class SetScores:
+    """Mean r over the voxels of one subject, of each set: on the test stories, and on the fold of each `FoldSet`."""
 
-    test: Array
-    folds: Array
+    test: Mapping[tuple[int, ...], float]
+    nested: Mapping[FoldSet, float]
 
 
 @dataclass(frozen=True)
@@ -37,45 +38,86 @@ class _Split:
     moments: FeatureMoments
 
 
-def score_subsets(
-    recording: Recording, subsets: Sequence[Sequence[int]], settings: EncodeSettings, n_choice: int
-) -> SubsetScores:
-    """Return the scores of subsets of the features, on voxels that have a score.
+def score_sets(
+    recording: Recording,
+    sets: Sequence[tuple[int, ...]],
+    fold_sets: Sequence[FoldSet],
+    fold_of: Mapping[str, int],
+    settings: EncodeSettings,
+) -> SetScores:
+    """Return the scores of different sets, over voxels that have a score.
 
-    Test scores follow the protocol. Folds are those of protocol `strict` whatever the protocol is, as a single
-    held-out part says nothing of its own error; only the first `n_choice` subsets get them, the others NaN.
+    An empty set predicts nothing: 0. Test scores follow the protocol of the settings. A fold set is scored on its fold
+    by a ridge that is fitted on the other folds, with the penalty of each voxel that predicts these best when each of
+    them is held out in turn.
     """
-    splits = {name: _split(recording, settings, name) for name in dict.fromkeys((settings.protocol, "strict"))}
-    test, folds = np.zeros(len(subsets)), np.full((len(subsets), settings.n_folds), np.nan)
-    folds[:n_choice] = 0.0
+    protocol = _split(recording, PROTOCOLS[settings.protocol](recording.train_rows(), settings))
+    folds = _split(recording, fold_partition(recording, fold_of, settings.n_folds))
+    test, nested = np.zeros(len(sets)), np.zeros(len(fold_sets))
     n_scored = 0
     blocks = recording.blocks(settings.voxel_block)
-    with tqdm(total=len(blocks) * len(subsets), desc=f"subsets {recording.subject}", unit="set", leave=False) as bar:
+    n_steps = len(blocks) * (len(sets) + len(fold_sets))
+    with tqdm(total=n_steps, desc=f"sets {recording.subject}", unit="set", leave=False) as bar:
         for voxels in blocks:
-            responses, valid = recording.read(voxels)
-            varies = [responses[story].std(axis=0) > 0 for story in recording.test]
-            scored = valid & np.all(varies, axis=0)
-            kept = {story: values[:, scored] for story, values in responses.items()}
-            n_scored += int(scored.sum())
-            targets = {name: block_moments(recording, split.partition, kept) for name, split in splits.items()}
-            for i, features in enumerate(subsets):
-                columns = delayed_columns(features, recording.n_features, len(recording.delays))
-                protocol = splits[settings.protocol], targets[settings.protocol]
-                test[i] += _test_r(recording, columns, protocol, kept, settings).sum()
-                if i < n_choice:
-                    folds[i] += _fold_r(columns, (splits["strict"], targets["strict"]), settings).sum(axis=1)
+            responses = _scored(recording, voxels)
+            n_scored += next(iter(responses.values())).shape[1]
+            protocol_y = block_moments(recording, protocol.partition, responses)
+            fold_y = block_moments(recording, folds.partition, responses)
+            for i, features in enumerate(sets):
+                if features:
+                    columns = _columns(recording, features)
+                    test[i] += _test_r(recording, columns, (protocol, protocol_y), responses, settings).sum()
                 bar.update()
-    return SubsetScores(test / n_scored, folds / n_scored)
+            for i, (fold, features) in enumerate(fold_sets):
+                if features:
+                    columns = _columns(recording, features)
+                    sums = folds.moments.subset(columns), fold_y.subset(columns)
+                    nested[i] += nested_r(*sums, fold, alphas_of(settings)).sum()
+                bar.update()
+    return SetScores(
+        dict(zip(sets, (test / n_scored).tolist(), strict=True)),
+        dict(zip(fold_sets, (nested / n_scored).tolist(), strict=True)),
+    )
 
 
-def _split(recording: Recording, settings: EncodeSettings, protocol: str) -> _Split:
-    partition = PROTOCOLS[protocol](recording.train_rows(), settings)
+def nested_r(features: FeatureMoments, targets: TargetMoments, fold: int, alphas: Array) -> Array:
+    """Return r on one part of a ridge that has seen the other parts alone, (targets,); 0 where it is undefined.
+
+    Each target's penalty is the one with the highest mean r when each of the other parts is held out from the rest.
+    """
+    others = [part for part in range(len(features.n)) if part != fold]
+    seen = FeatureMoments(features.n[others], features.x[others], features.xx[others])
+    seen_y = TargetMoments(targets.y[others], targets.yy[others], targets.xy[others])
+    plan = plan_ridge(seen, [(part,) for part in range(len(others))])
+    alpha, _ = choose_alphas(held_out_r(plan, seen_y, alphas), alphas)
+    weights = solve(plan, seen_y, alpha)
+    n, y, yy = features.n[fold], targets.y[fold], targets.yy[fold]
+    sums = features.x[fold] @ weights
+    squares = np.einsum("pv,pv->v", weights, features.xx[fold] @ weights)
+    cov = np.einsum("pv,pv->v", weights, targets.xy[fold]) - sums * y / n
+    r = r_from_sums(cov, variation(squares - sums**2 / n, squares), variation(yy - y**2 / n, yy))
+    return np.nan_to_num(r)
+
+
+def _split(recording: Recording, partition: Partition) -> _Split:
     return _Split(partition, recording_moments(recording, partition))
+
+
+def _scored(recording: Recording, voxels: slice) -> dict[str, NDArray[np.float64]]:
+    """Return story -> responses of the voxels that have no NaN and vary in every test story."""
+    responses, valid = recording.read(voxels)
+    varies = [responses[story].std(axis=0) > 0 for story in recording.test]
+    kept = valid & np.all(varies, axis=0)
+    return {story: values[:, kept] for story, values in responses.items()}
+
+
+def _columns(recording: Recording, features: Sequence[int]) -> NDArray[np.int64]:
+    return delayed_columns(features, recording.n_features, len(recording.delays))
 
 
 def _test_r(
     recording: Recording,
-    columns: _Columns,
+    columns: NDArray[np.int64],
     data: tuple[_Split, TargetMoments],
     responses: dict[str, Array],
     settings: EncodeSettings,
@@ -90,12 +132,3 @@ def _test_r(
         for story, values in recording.test.items()
     ]
     return np.mean(scores, axis=0)
-
-
-def _fold_r(columns: _Columns, data: tuple[_Split, TargetMoments], settings: EncodeSettings) -> Array:
-    """Return r on each held-out fold at the alpha that is best over all of them, (folds, voxels)."""
-    split, targets = data[0], data[1].subset(columns)
-    plan = plan_ridge(split.moments.subset(columns), split.partition.held)
-    scores = held_out_r(plan, targets, alphas_of(settings))
-    best = scores.mean(axis=0).argmax(axis=0)
-    return np.take_along_axis(scores, best[None, None], axis=1)[:, 0]

@@ -1,0 +1,112 @@
+"""Selection inside nested cross-validation: every choice by scores on stories that had no part in making the set.
+
+For each fold of train stories a method proposes a set of each size on the other folds; a ridge, its penalty too, is
+fitted on the other folds and scored on the fold. The size is chosen on these scores, the set of that size proposed on
+all train stories. Test stories are scored last and choose nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from qaemb.encoding.moments import Array
+from qaemb.encoding.protocols import PROTOCOLS
+from qaemb.encoding.recording import Recording
+from qaemb.errors import BadInput
+from qaemb.features.space import Space
+from qaemb.selection.choose import one_standard_error
+from qaemb.selection.folds import story_folds
+from qaemb.selection.methods import CONTROLS, METHODS, Subset, Training, path_sizes
+from qaemb.selection.scoring import SetScores, score_sets
+from qaemb.selection.training import training_sets
+from qaemb.settings import SelectSettings, Settings
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was proposed and how it scored.
+
+    `final`: all methods' sets from all train stories, first method first, sizes rising; `folds`: for each fold the sets
+    in the same order, proposed without it. `scores`: subject -> scores. `chosen` is a position in `final`, `order` the
+    questions in order of entry: the first method's sets of 1, 2, ... questions, (position, size at which it enters).
+    """
+
+    names: list[str]
+    final: list[Subset]
+    folds: list[list[Subset]]
+    scores: dict[str, SetScores]
+    chosen: int
+    order: list[tuple[int, int]]
+
+    def nested(self, subject: str) -> Array:
+        """Return nested r of one subject, (sets of `final`, folds)."""
+        own = self.scores[subject].nested
+        return np.array([[own[fold, sets[i].features] for fold, sets in enumerate(self.folds)] for i in self._all()])
+
+    def mean_nested(self) -> Array:
+        """Return nested r, mean over subjects, (sets of `final`, folds)."""
+        return np.mean([self.nested(subject) for subject in self.scores], axis=0)
+
+    def _all(self) -> range:
+        return range(len(self.final))
+
+
+def run_selection(settings: Settings, space: Space, recordings: Sequence[Recording]) -> Selection:
+    """Return the sets of all methods and controls of `settings.select`, their scores and the chosen set.
+
+    BadInput if there is nothing to select from, or stories are too few for the folds; BadParameter if a size is
+    impossible or there are fewer than three folds.
+    """
+    own, encode = settings.select, settings.encode
+    for recording in recordings:
+        PROTOCOLS[encode.protocol](recording.train_rows(), encode)  # refuses what can't be scored, before the long part
+    fold_of = story_folds(recordings, encode)
+    trainings = training_sets(recordings, space, fold_of, own, encode)
+    if any(
+        products.largest_alpha() == 0 for training in trainings for products in (training.products, *training.halves)
+    ):
+        raise BadInput("no answer varies with the responses in some of the train stories; look at the space's answers")
+    sizes = path_sizes(trainings[0], own)
+    if not sizes:
+        raise BadInput("no question is kept at any penalty; lower select.alpha_min_ratio, or give select.sizes")
+    first = METHODS[own.methods[0]](trainings[0], range(1, max(sizes) + 1), own)
+    others = (*own.methods[1:], *CONTROLS)
+    final = [subset for subset in first if subset.size in sizes] + _propose(trainings[0], others, sizes, own)
+    folds = [_propose(training, (own.methods[0], *others), sizes, own) for training in trainings[1:]]
+    # The same questions are scored once, whoever proposed them.
+    sets = list(dict.fromkeys(subset.features for subset in final))
+    fold_sets = list(dict.fromkeys((fold, subset.features) for fold, found in enumerate(folds) for subset in found))
+    scores = {own.subject: score_sets(own, sets, fold_sets, fold_of, encode) for own in recordings}
+    selection = Selection(space.names, final, folds, scores, 0, _order_of_entry(first))
+    return replace(selection, chosen=_choose(selection))
+
+
+def _choose(selection: Selection) -> int:
+    """Return the chosen set's position; BadInput if it is empty, as where the first questions are the same twice."""
+    path = [i for i, subset in enumerate(selection.final) if subset.method == selection.final[0].method]
+    sizes = np.array([selection.final[i].size for i in path])
+    chosen = path[one_standard_error(sizes, selection.mean_nested()[path])]
+    if not selection.final[chosen].features:
+        raise BadInput(
+            "no set of questions predicts held-out train stories better than none does, so none is chosen; "
+            "look at the space's answers, or give larger select.sizes"
+        )
+    return chosen
+
+
+def _propose(
+    training: Training, methods: Sequence[str], sizes: Sequence[int], settings: SelectSettings
+) -> list[Subset]:
+    return [subset for name in methods for subset in METHODS[name](training, sizes, settings)]
+
+
+def _order_of_entry(sets: Sequence[Subset]) -> list[tuple[int, int]]:
+    """Return (question, size of the first set that has it) in order of entry; `sets` have rising sizes."""
+    entered: dict[int, int] = {}
+    for subset in sets:
+        for feature in subset.features:
+            entered.setdefault(feature, subset.size)
+    return list(entered.items())
