@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from qaemb.answers.answerer import check_inputs, cpu_threads
+from qaemb.answers.answerer import Progress, check_inputs, cpu_threads
 from qaemb.answers.batching import length_batches
 from qaemb.answers.models import read_model_info
 from qaemb.errors import BadInput
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _BATCH_TOKENS = 2048
+_VERSION = 1  # raise it when a change of code changes vectors: kept ones are then left alone
+_DEFAULT_TOKENS = 512  # for a model that names no limit
 
 
 class Encoder:
@@ -38,18 +39,36 @@ class Encoder:
         self._threads = threads
         _check_pooling(folder)
 
-    def embed(self, texts: Sequence[str], progress: bool = False) -> NDArray[np.float32]:
-        """Return float32 (texts, d) rows of length 1; BadInput names an empty text. `progress` shows a bar."""
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.info.name
+
+    @property
+    def specs(self) -> list[dict[str, Any]]:
+        """What changes a vector: the model."""
+        own = {"family": "embedding", "model_digest": self.info.digest, "pooling": "mean, length 1", "dtype": "float32"}
+        return [{**own, "version": _VERSION}]
+
+    def vectors(self, texts: Sequence[str], progress: Progress) -> list[NDArray[np.float32]]:
+        """Return the embeddings of the texts, as the only kind of vector that an encoder has."""
+        return [self.embed(texts, progress)]
+
+    def embed(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+        """Return float32 (texts, d) rows of length 1; BadInput names an empty text.
+
+        `progress` is called with the number of texts done since the last call.
+        """
         import torch
 
         check_inputs(texts, ["-"])
         rows = self._token_ids(texts)
         out = np.empty((len(rows), self._model.config.hidden_size), np.float32)
-        bar = tqdm(total=len(rows), desc=f"embed {self.info.name}", unit="text", disable=not progress)
-        with bar, torch.inference_mode(), cpu_threads(self._threads):
+        with torch.inference_mode(), cpu_threads(self._threads):
             for batch in length_batches([len(row) for row in rows], _BATCH_TOKENS):
                 out[batch] = self._pooled([rows[number] for number in batch])
-                bar.update(len(batch))
+                if progress:
+                    progress(len(batch))
         return out
 
     def lengths(self, texts: Sequence[str]) -> tuple[list[int], int]:
@@ -76,11 +95,7 @@ class Encoder:
 
     @cached_property
     def _max_tokens(self) -> int:
-        """The length that the encoder was trained for, else the most that it takes."""
-        trained = self._folder / "sentence_bert_config.json"
-        if trained.exists():
-            return int(read_json(trained)["max_seq_length"])
-        return int(read_json(self._folder / "config.json").get("max_position_embeddings", 512))
+        return max_tokens(self._folder, self._tokenizer)
 
     def _token_ids(self, texts: Sequence[str], cut: bool = True) -> list[list[int]]:
         limit = {"truncation": True, "max_length": self._max_tokens} if cut else {"truncation": False}
@@ -98,6 +113,21 @@ class Encoder:
         weight = mask[:, :, None].to(hidden.dtype)
         mean = (hidden * weight).sum(1) / weight.sum(1)
         return torch.nn.functional.normalize(mean, dim=1).cpu().numpy()
+
+
+def max_tokens(folder: Path, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return how many tokens of a text a model takes: what it was trained for, else the least limit that is named.
+
+    The tokenizer's limit counts beside the config's: models of RoBERTa's family have two more places than they take.
+    """
+    from transformers import AutoConfig
+
+    trained = folder / "sentence_bert_config.json"
+    if trained.exists():
+        return int(read_json(trained)["max_seq_length"])
+    config = AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config()
+    places = getattr(config, "max_position_embeddings", None) or _DEFAULT_TOKENS
+    return min(int(places), int(tokenizer.model_max_length))
 
 
 def _check_pooling(folder: Path) -> None:

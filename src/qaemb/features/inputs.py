@@ -23,7 +23,9 @@ class Inputs:
     """One space's settings and the folders that it may read; a folder is None where its kind needs none.
 
     `segmentation` is how the segments of `segments` were cut, `answers` and `validation` belong to the space's job. A
-    space that averages several jobs has none of these four itself: `members` has an entry for each job.
+    space that averages several jobs has none of these four itself: `members` has an entry for each job. `vectors` is
+    where vectors of texts are kept (None: nowhere); `beside` are the other spaces of kind `hidden` that read the same
+    model, computing in the same dtype, over the same segments.
     """
 
     space: SpaceSettings
@@ -34,6 +36,8 @@ class Inputs:
     answers: Path | None = None
     validation: Path | None = None
     model: Path | None = None
+    vectors: Path | None = None
+    beside: tuple[SpaceSettings, ...] = ()
     members: Mapping[str, Inputs] = field(default_factory=dict)
 
     def stories(self) -> Iterator[tuple[str, StoryWords]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,11 @@ _KEYS = ["story", "tr"]
 
 @dataclass(frozen=True)
 class Space:
-    """Feature names in order, and story -> raw values float32 (n_trs, n_features)."""
+    """Feature names in order, story -> raw values float32 (n_trs, n_features), and what was measured while building."""
 
     names: list[str]
     values: dict[str, NDArray[np.float32]]
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 def write_space(path: Path, space: Space) -> None:

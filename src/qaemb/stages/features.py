@@ -14,19 +14,25 @@ from qaemb.workspace import Workspace
 def features(settings: Settings, workspace: Workspace, space: str) -> None:
     """Write `features.parquet` (raw values) and `space.json` of one space of params.yaml.
 
-    BadParameter if the space is not in `features.spaces`; BadMatrix if its answer matrix is not approved.
+    BadParameter if the space is not in `features.spaces` or a setting does not fit its model; BadMatrix if its answer
+    matrix is not approved.
     """
     if space not in settings.features.spaces:
         known = ", ".join(settings.features.spaces)
         raise BadParameter(f"no feature space `{space}` in params.yaml, features.spaces; there are: {known}")
     own = settings.features.spaces[space]
-    built = BUILDERS[own.kind](_inputs(settings, workspace, space))
+    inputs = _inputs(settings, workspace, space)
+    try:
+        built = BUILDERS[own.kind](inputs)
+    except BadParameter as error:
+        raise BadParameter(f"features.spaces.{space}: {error}") from error
     n_rows = sum(len(values) for values in built.values.values())
     with atomic_folder(workspace.features(space)) as folder:
         write_space(folder / "features.parquet", built)
         about = {"space": space, "settings": own.model_dump(mode="json", exclude_none=True)}
         counts = {"n_stories": len(built.values), "n_rows": n_rows, "n_features": len(built.names)}
-        write_json(folder / "space.json", about | counts | {"features": built.names})
+        figures = {"figures": built.figures} if built.figures else {}
+        write_json(folder / "space.json", about | counts | figures | {"features": built.names})
     print(f"features {space}: {len(built.names)} features, {len(built.values)} stories, {n_rows} rows")
 
 
@@ -61,4 +67,15 @@ def _plain_inputs(settings: Settings, workspace: Workspace, space: str, own: Spa
         answers=workspace.answers(own.job) if own.job else None,
         validation=workspace.validation(own.job) if own.job else None,
         model=workspace.model(own.model) if own.model else None,
+        vectors=workspace.root / settings.answers.store / "vectors",
+        beside=_beside(settings, own),
     )
+
+
+def _beside(settings: Settings, own: SpaceSettings) -> tuple[SpaceSettings, ...]:
+    """Return the spaces whose vectors come out of the same pass of the same model as those of `own`."""
+    if own.kind != "hidden":
+        return ()
+    shared = ("kind", "model", "segmentation", "dtype")
+    others = [space for space in settings.features.spaces.values() if space != own]
+    return tuple(space for space in others if all(getattr(space, key) == getattr(own, key) for key in shared))

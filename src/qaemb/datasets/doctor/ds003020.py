@@ -119,7 +119,7 @@ def _extras(folder: Path, subjects: list[str], compared: Compared) -> list[Check
     for subject in subjects:
         for path in sorted(root.glob(f"pycortex-db/{subject}/transforms/*/mask_thick.nii.gz")):
             checks.append(Check(_place(folder, path), partial(_check_mask, path, subject, compared)))
-    unread = [name for name in ("subject_xfms.json", "pycortex-db", "english1000sm.hf5") if (root / name).exists()]
+    unread = [name for name in ("subject_xfms.json", "pycortex-db") if (root / name).exists()]
     if unread:
         checks.append(Check("derivative", lambda: [("OK", f"not needed and not read: {listed(unread)}")]))
     return checks
