@@ -62,7 +62,7 @@ test: setup
 	$(BIN)/pytest -m "not slow and not vllm and not simulation"
 
 test-slow: setup
-	$(BIN)/pytest -m "slow and not vllm"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "slow and not vllm"
 
 test-simulation: setup
 	$(BIN)/pytest -m simulation

@@ -5,10 +5,7 @@ Only the LLM's job is made shorter (two questions in place of eight).
 
 import itertools
 import json
-import os
 import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,44 +15,11 @@ import yaml
 
 from qaemb.settings import load_settings
 
-ROOT = Path(__file__).parents[1]
+from .projects import ROOT, copy_project, edit, metrics, run, stages_run, succeed
+
 SUBJECTS = ("UTS01", "UTS02", "UTS03")
-PCS = os.environ.get("QAEMB_LEBEL_PCS")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
-
-
-def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        command, cwd=cwd, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
-    )
-
-
-def succeed(*command: str, cwd: Path) -> str:
-    done = run(*command, cwd=cwd)
-    assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout
-
-
-def stages_run(output: str) -> list[str]:
-    return re.findall(r"Running stage '([^']+)'", output)
-
-
-def copy_project(target: Path) -> Path:
-    """Copy what git knows or would add, as a clone of this working tree, into a repository of its own."""
-    listed = succeed("git", "ls-files", "-co", "--exclude-standard", cwd=ROOT).splitlines()
-    for name in (name for name in listed if (ROOT / name).is_file()):
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, target / name)
-    succeed("git", "init", "-q", cwd=target)
-    return target
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert old in text, f"{path} has no {old!r}"
-    path.write_text(text.replace(old, new))
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +31,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ran = stages_run(succeed("dvc", "repro", cwd=folder))
     assert {name.split("@")[0] for name in ran} == set(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
     return folder
-
-
-def metrics(project: Path, stage: str, item: str) -> dict:
-    return json.loads((project / "reports" / "metrics" / stage / f"{item}.json").read_text())
 
 
 def test_again_does_nothing(project: Path) -> None:
@@ -188,35 +148,3 @@ def test_a_bad_matrix_stops_what_follows(project: Path) -> None:
     assert not (project / "data" / "work" / "validation" / "student_words10").exists()
     edit(project / "params.yaml", "margin_limit: 0.001", "margin_limit: 60.0")
     succeed("dvc", "repro", "features@qa_student", cwd=project)
-
-
-# Mean r over 200 components on the published files, uts03 and uts01, by plain ridge under protocol `reference`.
-REFERENCE = {
-    "word_rate": (0.078, 0.051),
-    "bag_of_words": (0.127, 0.068),
-    "embedding": (0.189, 0.107),
-    "gpt4": (0.198, 0.108),
-    "gpt4+word_rate": (0.202, 0.112),
-    "gpt4+embedding": (0.219, 0.123),
-}
-CHOSEN = {10: (0.137, 0.077), 20: (0.168, 0.092), 29: (0.179, 0.097), 40: (0.187, 0.104)}
-
-
-@pytest.mark.skipif(not PCS, reason="QAEMB_LEBEL_PCS does not name the folder of the published responses")
-def test_the_published_table_is_reproduced_on_real_brains(tmp_path: Path) -> None:
-    project = copy_project(tmp_path)
-    succeed("qaemb", "use", "lebel_pcs", cwd=project)
-    succeed("dvc", "repro", "report", "publish", cwd=project)
-    for model, expected in REFERENCE.items():
-        scores = metrics(project, "encode", model)
-        found = (scores["uts03"]["mean_r"], scores["uts01"]["mean_r"])
-        assert found == pytest.approx(expected, abs=0.003), model
-    # Readable features alone are past the published answers and the black box, and add to it.
-    assert metrics(project, "encode", "readable")["uts03"]["mean_r"] >= 0.218
-    joined, box = (metrics(project, "encode", name)["uts03"]["mean_r"] for name in ("readable+embedding", "embedding"))
-    assert joined > box + 0.03
-    curve = pd.read_csv(project / "data" / "work" / "selection" / "gpt4" / "curve.csv")
-    path = curve[curve["method"] == "elastic_net"].set_index(["subject", "n_questions"])["r"]
-    for size, expected in CHOSEN.items():
-        assert (path["uts03", size], path["uts01", size]) == pytest.approx(expected, abs=0.003), size
-    assert stages_run(succeed("dvc", "repro", "report", "publish", cwd=project)) == []
