@@ -220,6 +220,14 @@ def encode(name: Annotated[str, typer.Option(help="a name in params.yaml: encode
 
 
 @app.command()
+def interpret(name: Annotated[str, typer.Option(help="a name in params.yaml: interpret.models")]) -> None:
+    """Say which questions drive a fitted encoding model, what each adds, which say the same (stage `interpret`)."""
+    from qaemb.stages.interpret import interpret as stage
+
+    stage(*_load(), name)
+
+
+@app.command()
 def compare(
     a: Annotated[str, typer.Argument(help="the model that you expect to be better, of params.yaml: encode.spaces")],
     b: Annotated[str, typer.Argument(help="the model that it is compared with")],

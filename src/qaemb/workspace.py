@@ -86,6 +86,10 @@ class Workspace:
         """Scores and weights of one encoding model."""
         return self.work / "encoding" / name
 
+    def interpretation(self, name: str) -> Path:
+        """What one encoding model means."""
+        return self.work / "interpretation" / name
+
     def selection(self, space: str) -> Path:
         """The selection path on one space."""
         return self.work / "selection" / space

@@ -87,7 +87,7 @@ def test_names_from_outside_are_text_not_html(findings):
     text = render(empty, {})
     assert "<script>" not in text
     assert "&lt;script&gt;" in text
-    assert text.count('class="absent"') == 5
+    assert text.count('class="absent"') == 6
 
 
 def test_numbers_and_what_stands_where_there_is_none():

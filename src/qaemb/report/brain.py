@@ -37,8 +37,13 @@ def vertex_values(voxels: pd.DataFrame, values: np.ndarray, hemi: str) -> np.nda
     return np.divide(sums, counts, out=np.full(N_VERTICES, np.nan), where=counts > 0)
 
 
-def cortex_figure(title: str, voxels: pd.DataFrame, values: np.ndarray, limit: float) -> bytes:
-    """Return four inflated views of one subject's scores; colours run from -`limit` to `limit`, grey is no voxel."""
+def cortex_figure(
+    title: str, voxels: pd.DataFrame, values: np.ndarray, limit: float, label: str = "r, test stories"
+) -> bytes:
+    """Return four inflated views of one subject's values; colours run from -`limit` to `limit`, grey is no voxel.
+
+    `label` stands beside the colours.
+    """
     with figure(5.0, 4.0) as made:
         made.set_layout_engine("none")
         for place, (hemi, view) in enumerate(_VIEWS):
@@ -46,7 +51,7 @@ def cortex_figure(title: str, voxels: pd.DataFrame, values: np.ndarray, limit: f
             axes = made.add_axes((left, bottom, 0.52, 0.62), projection="3d")
             axes.patch.set_alpha(0)  # neighbours overlap, so that the brains fill their quarters
             _draw(made, axes, vertex_values(voxels, values, hemi), (hemi, view, limit))
-        _colour_bar(made, limit)
+        _colour_bar(made, limit, label)
         titled(made, title, 56)
         return png(made)
 
@@ -82,9 +87,9 @@ def _background(depth: np.ndarray) -> np.ndarray:
     return np.where(depth > 0, 0.38, 0.18)
 
 
-def _colour_bar(made: Figure, limit: float) -> None:
+def _colour_bar(made: Figure, limit: float, label: str) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
     axes = made.add_axes((0.87, 0.28, 0.02, 0.4))
-    made.colorbar(ScalarMappable(Normalize(-limit, limit), _COLOURS), cax=axes, label="r, test stories")
+    made.colorbar(ScalarMappable(Normalize(-limit, limit), _COLOURS), cax=axes, label=label)

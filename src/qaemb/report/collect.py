@@ -9,17 +9,20 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from qaemb.encoding.meaning_tables import ALL
 from qaemb.errors import BadInput
 from qaemb.files import read_json, read_table
 from qaemb.questions.sets import read_set_file
 from qaemb.report.data import (
     CURVE_COLUMNS,
     IMPORTANCE_COLUMNS,
+    QUESTION_COLUMNS,
     SCORE_COLUMNS,
     SCORE_NUMBERS,
     CortexMap,
     DatasetFacts,
     Histogram,
+    Interpretation,
     QuestionFacts,
     Selection,
 )
@@ -129,6 +132,26 @@ def read_importance(folders: Mapping[str, Path], n: int) -> pd.DataFrame:
             scaled = {"importance": top["importance"] / scale, "signed": top["signed"] / scale}
             tables.append(top.assign(model=model, subject=subject, **scaled)[IMPORTANCE_COLUMNS])
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=IMPORTANCE_COLUMNS)
+
+
+def read_interpretation(model: str, folder: Path) -> Interpretation | None:
+    """Return what the stage `interpret` found over all voxels; None where it has not run for this model."""
+    if not folder.exists():
+        return None
+    questions, sets, clusters = (_read_csv(folder / f"{name}.csv") for name in ("questions", "sets", "clusters"))
+    lacking = {*QUESTION_COLUMNS, "scope"} - set(questions)
+    if lacking:
+        path = folder / "questions.csv"
+        raise BadInput(f"{path} lacks the columns {sorted(lacking)}; run `qaemb interpret --name {model}` again")
+    r = read_table(folder / "redundancy.parquet")
+    places = r.columns.get_indexer(pd.Index(clusters["question"]))
+    return Interpretation(
+        model,
+        questions.loc[questions["scope"] == ALL, QUESTION_COLUMNS].reset_index(drop=True),
+        sets[sets["scope"] == ALL].reset_index(drop=True),
+        clusters,
+        r.to_numpy(np.float64)[np.ix_(places, places)],
+    )
 
 
 def read_maps(voxels: Path, scores: Path) -> tuple[CortexMap, ...]:

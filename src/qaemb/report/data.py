@@ -25,6 +25,19 @@ SCORE_COLUMNS = ["subject", "model", *SCORE_NUMBERS]
 PAIR_COLUMNS = ["subject", "model", "baseline", "difference", "low", "high"]
 CURVE_COLUMNS = ["space", "method", "n_questions", "r", "r_low", "r_high"]
 IMPORTANCE_COLUMNS = ["model", "subject", "name", "importance", "signed"]
+QUESTION_COLUMNS = [
+    "subject",
+    "question",
+    "weight",
+    "importance",
+    "importance_low",
+    "importance_high",
+    "same_sign",
+    "unique_r",
+    "unique_r_low",
+    "unique_r_high",
+    "unique_r_q",
+]
 GRADE_COLUMNS = ["name", "property", "n", "n_yes", "auc", "balanced_accuracy"]
 
 
@@ -119,6 +132,21 @@ class CortexMap:
 
 
 @dataclass(frozen=True)
+class Interpretation:
+    """What one encoding model means: QUESTION_COLUMNS over all voxels, larger sets, and the questions' redundancy.
+
+    `sets`: `subject`, `kind` ("cluster"/"space"), `name`, `n_features`, `unique_r` with interval and q. `clusters`
+    (`question`, `cluster`, `size`, `representative`, `nearest`, `r`) and `r` (n, n) are in the dendrogram's order.
+    """
+
+    model: str
+    questions: pd.DataFrame
+    sets: pd.DataFrame
+    clusters: pd.DataFrame
+    r: np.ndarray
+
+
+@dataclass(frozen=True)
 class Findings:
     """All that the report shows. Every part but the data set may be empty."""
 
@@ -131,6 +159,8 @@ class Findings:
     kinds: Mapping[str, str] = field(default_factory=dict)  # encoding model of one space -> that space's kind
     selections: tuple[Selection, ...] = ()
     importance: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=IMPORTANCE_COLUMNS))
+    interpretations: tuple[Interpretation, ...] = ()
+    n_top_questions: int = 15  # in bars and tables of an interpretation
     map_model: str = ""
     maps: tuple[CortexMap, ...] = ()
 

@@ -10,8 +10,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from qaemb.report.brain import cortex_figure
-from qaemb.report.data import CortexMap, Findings, Histogram, JobFacts, Selection
+from qaemb.report.data import CortexMap, Findings, Histogram, Interpretation, JobFacts, Selection
 from qaemb.report.figures import curve_figure, grades_figure, histogram_figure, importance_figure, scores_figure
+from qaemb.report.meaning_figures import bars_figure, redundancy_figure
 
 Drawing = tuple[str, Callable[[], bytes]]
 
@@ -41,6 +42,8 @@ def _drawings(findings: Findings) -> Iterator[Drawing]:
         yield from _answers(job)
     for (model, subject), table in findings.importance.groupby(["model", "subject"], sort=False):
         yield file_name("importance", str(model), str(subject)), _importance(str(model), str(subject), table)
+    for interpretation in findings.interpretations:
+        yield from _meaning(interpretation, findings.n_top_questions)
     limit = _limit(findings.maps)
     for one in findings.maps:
         yield file_name("cortex", one.subject), _cortex(findings.map_model, one, limit)
@@ -73,6 +76,19 @@ def _answers(job: JobFacts) -> Iterator[Drawing]:
 
 def _importance(model: str, subject: str, table: pd.DataFrame) -> Callable[[], bytes]:
     return lambda: importance_figure(f"{subject}, {model}", table)
+
+
+def _meaning(found: Interpretation, n: int) -> Iterator[Drawing]:
+    for subject, table in found.questions.groupby("subject", sort=False):
+        title = f"{subject}, {found.model}"
+        for figure, measure in (("adds", "unique_r"), ("replicates", "importance")):
+            yield file_name(figure, found.model, str(subject)), _bars(title, table, measure, n)
+    title = f"{found.model}: correlation of the questions"
+    yield file_name("redundancy", found.model), lambda: redundancy_figure(title, found.r, found.clusters)
+
+
+def _bars(title: str, table: pd.DataFrame, measure: str, n: int) -> Callable[[], bytes]:
+    return lambda: bars_figure(title, table, measure, n)
 
 
 def _cortex(model: str, one: CortexMap, limit: float) -> Callable[[], bytes]:

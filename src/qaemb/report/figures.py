@@ -39,12 +39,18 @@ def scores_figure(title: str, scores: pd.DataFrame) -> bytes:
 
 
 def curve_figure(title: str, curve: pd.DataFrame, chosen: int) -> bytes:
-    """Return the mean score over the number of questions: the elastic net's path against random sets.
+    """Return the mean score over the number of questions: the methods' paths against controls.
 
-    `curve`: `method` ("elastic_net"/"random"), `n_questions`, `r` and optionally `r_low`, `r_high`.
+    `curve`: `method` (a name of the selection's methods), `n_questions`, `r` and optionally `r_low`, `r_high`.
     `chosen` is the size to mark, 0 where no set was chosen.
     """
-    looks = {"elastic_net": (BLUE, "elastic net", "o-"), "random": (GREY, "random questions", "s--")}
+    looks = {
+        "elastic_net": (BLUE, "elastic net", "o-"),
+        "stability": (INK, "stability selection", "d-"),
+        "greedy": (GREEN, "greedy", "^-"),
+        "random": (GREY, "random questions", "s--"),
+        "most_frequent": (GREY, "most frequent answers yes", "v:"),
+    }
     with figure(6.4, 3.6) as made:
         axes = made.add_subplot()
         for method, part in curve.sort_values("n_questions").groupby("method", sort=False):

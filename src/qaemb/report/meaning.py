@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from qaemb.report.data import Findings, JobFacts, Selection
+from qaemb.encoding.significance import ALPHA
+from qaemb.report.data import Findings, Interpretation, JobFacts, Selection
 
 # Bands for the mean AUC over questions; 0.5 is a coin.
 _AT_CHANCE, _WEAK, _FAIR = 0.55, 0.65, 0.80
@@ -15,6 +16,7 @@ _READABLE = ("qa", "published")
 def sentences(findings: Findings) -> list[str]:
     """Return the sentences of the section "What this means", the most important first."""
     said = [*_graded(findings), _best(findings), _upper_bound(findings), _readable(findings)]
+    said += [_adding(own) for own in findings.interpretations]
     said += [_selected(selection) for selection in findings.selections]
     return [sentence for sentence in said if sentence]
 
@@ -97,8 +99,21 @@ def _readable(findings: Findings) -> str:
     )
 
 
+def _adding(found: Interpretation) -> str:
+    questions = found.questions
+    adding = (questions["unique_r_q"] < ALPHA) & (questions["unique_r"] > 0)
+    counts = adding.groupby(questions["subject"], sort=False).sum()
+    means = questions.groupby("question", sort=False)["unique_r"].mean()
+    span = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+    return (
+        f"In {found.model}, {span} of {len(means)} questions add to r what the others cannot, by subject "
+        f"(q < {ALPHA}); most adds {means.idxmax()}, {means.max():.4f} on average."
+    )
+
+
 def _selected(selection: Selection) -> str:
-    path = selection.curve[selection.curve["method"] == "elastic_net"].dropna(subset=["r"]).sort_values("n_questions")
+    first = selection.curve["method"].head(1)  # the method that the set was chosen by
+    path = selection.curve[selection.curve["method"].isin(first)].dropna(subset=["r"]).sort_values("n_questions")
     if path.empty:
         return ""
     largest = path.iloc[-1]

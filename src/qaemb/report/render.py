@@ -9,11 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from qaemb.report.data import Findings
+from qaemb.encoding.significance import ALPHA
+from qaemb.report.data import Findings, Interpretation
 from qaemb.report.draw import file_name
 from qaemb.report.meaning import grade_in_words, needs_real_model, sentences
 from qaemb.report.tables import score_table
 
+_CLUSTERS = 5  # clusters of questions listed for a subject
 _NOTHING = "–"  # what a cell shows where there is no number
 
 
@@ -36,6 +38,7 @@ def render(findings: Findings, figures: Mapping[str, bytes]) -> str:
         baselines=list(findings.pairs["baseline"].unique()),
         curve=_rows(pd.concat([s.curve for s in findings.selections])) if findings.selections else [],
         importance=_importance(findings),
+        interpretations=[_interpretation(found, findings.n_top_questions) for found in findings.interpretations],
         drawn=lambda *parts: file_name(*parts) in figures,
         image=lambda *parts: _data_uri(figures, file_name(*parts)),
     )
@@ -87,6 +90,19 @@ def _importance(findings: Findings) -> dict[str, list[tuple[str, list[dict[str, 
     for (model, subject), table in findings.importance.groupby(["model", "subject"], sort=False):
         by_model.setdefault(str(model), []).append((str(subject), _rows(table)))
     return by_model
+
+
+def _interpretation(found: Interpretation, n: int) -> dict[str, Any]:
+    """Return a model's subjects with their questions that add most, its spaces and larger clusters likewise."""
+    subjects = []
+    for subject, own in found.questions.groupby("subject", sort=False):
+        sets = found.sets[found.sets["subject"] == subject]
+        spaces = sets[sets["kind"] == "space"].sort_values("unique_r", ascending=False)
+        clusters = sets[sets["kind"] == "cluster"].nlargest(_CLUSTERS, "unique_r")
+        top = own.nlargest(n, "unique_r").merge(found.clusters[["question", "nearest", "r"]], on="question")
+        adding = int(((own["unique_r_q"] < ALPHA) & (own["unique_r"] > 0)).sum())
+        subjects.append((str(subject), adding, len(own), _rows(top), _rows(pd.concat([spaces, clusters]))))
+    return {"model": found.model, "subjects": subjects, "n_clusters": int(found.clusters["cluster"].max())}
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ from qaemb.settings.features import (
     FeaturesSettings,
     SpaceSettings,
 )
+from qaemb.settings.interpretation import InterpretSettings
 from qaemb.settings.results import PublishSettings, ReportSettings
 from qaemb.settings.selection import SelectSettings
 
@@ -42,6 +43,7 @@ __all__ = [
     "DatasetSettings",
     "EncodeSettings",
     "FeaturesSettings",
+    "InterpretSettings",
     "MiniatureSettings",
     "ModelSettings",
     "PublishSettings",
@@ -70,6 +72,7 @@ class Settings(Section):
     validate_: ValidateSettings = Field(ValidateSettings(), alias="validate")
     features: FeaturesSettings
     encode: EncodeSettings
+    interpret: InterpretSettings = InterpretSettings()
     select: SelectSettings
     publish: PublishSettings
     report: ReportSettings

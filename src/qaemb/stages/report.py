@@ -13,12 +13,13 @@ from qaemb.report import curve_table, draw, render, score_table
 from qaemb.report.collect import (
     read_dataset,
     read_importance,
+    read_interpretation,
     read_maps,
     read_questions,
     read_scores,
     read_selection,
 )
-from qaemb.report.data import Findings, JobFacts, Selection
+from qaemb.report.data import Findings, Interpretation, JobFacts, Selection
 from qaemb.report.jobs import JobPlaces, read_job
 from qaemb.report.pairs import paired
 from qaemb.settings import Settings
@@ -64,6 +65,8 @@ def gather(settings: Settings, workspace: Workspace) -> Findings:
         kinds=dict(kinds),
         selections=_selections(settings, workspace),
         importance=read_importance(readable, settings.report.n_top_questions),
+        interpretations=_interpretations(settings, workspace),
+        n_top_questions=settings.report.n_top_questions,
         map_model=map_model,
         maps=read_maps(workspace.dataset / "voxels.parquet", workspace.encoding(map_model) / "scores.parquet"),
     )
@@ -97,3 +100,9 @@ def _selections(settings: Settings, workspace: Workspace) -> tuple[Selection, ..
 
     found = [read_selection(space, workspace.selection(space), chosen(space)) for space in settings.select.spaces]
     return tuple(selection for selection in found if selection is not None)
+
+
+def _interpretations(settings: Settings, workspace: Workspace) -> tuple[Interpretation, ...]:
+    models = [name for name in settings.interpret.models if name in settings.encode.spaces]
+    found = [read_interpretation(name, workspace.interpretation(name)) for name in models]
+    return tuple(interpretation for interpretation in found if interpretation is not None)

@@ -1,0 +1,124 @@
+"""What drives a voxel, signed, and how far other stories would change it: ridge weights over half-samples of stories.
+
+Each half is fitted at the voxel's own penalty, scaled with its rows (alpha times the half's share of the train rows),
+so that halves estimate the same shrunken weights as all rows do. A feature's weight is the mean over its delays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from qaemb.encoding.moments import Array
+from qaemb.encoding.resampling import ResamplePlan, delay_mean
+from qaemb.encoding.spectrum import Spectrum
+
+_RELATIVE_ZERO = 1e-12  # a sum of squares below this share of the largest is rounding
+_P_OUTSIDE = 0.025  # on each side of a 95 % interval
+
+
+@dataclass(frozen=True)
+class Stability:
+    """Weights of v voxels, all (features, v).
+
+    `weight`: fitted on all train stories; `reach`: half the width of its 95 % interval. `same_sign`: share of
+    half-samples in which the sign is that of `weight` (.75 is expected of noise, as a half is part of the whole).
+    `in_top`: share of half-samples in which |weight| is among the voxel's `top_k` largest.
+    """
+
+    weight: Array
+    reach: Array
+    same_sign: Array
+    in_top: Array
+
+
+@dataclass(frozen=True)
+class ScopeMeans:
+    """Means over the voxels of each scope, (features, scopes); `..._reach` is half the width of a 95 % interval.
+
+    `importance`: the weight in one half of the stories times its sign in the other, in both directions, over all
+    splits: near the mean |weight| where signs replicate, 0 on average for noise.
+    """
+
+    weight: Array
+    weight_reach: Array
+    importance: Array
+    importance_reach: Array
+    same_sign: Array
+    in_top: Array
+
+
+class Drivers:
+    """Weights over half-samples, block of voxels by block; keeps sums over the voxels of each scope, not the voxels."""
+
+    def __init__(self, plan: ResamplePlan, n_delays: int, n_features: int, n_scopes: int, top_k: int) -> None:
+        self._plan, self._top_k = plan, min(top_k, n_features)
+        self._t = float(stats.t.isf(_P_OUTSIDE, plan.freedom))
+        self._full = _delay_mean_vectors(plan.full, n_delays)
+        self._averaged = [_delay_mean_vectors(half.spectrum, n_delays) for half in plan.halves]
+        shape = (n_features, n_scopes)
+        self._signed, self._directed = (np.zeros((len(plan.halves), *shape)) for _ in range(2))
+        self._weight, self._replicated, self._same_sign, self._in_top = (np.zeros(shape) for _ in range(4))
+
+    def add(self, xy: Array, alphas: Array, member: Array) -> Stability:
+        """Return the stability of a block of v voxels and add it to the sums.
+
+        `xy` (groups, p, v): X'Y of each group of stories. `alphas` (v,). `member` (v, scopes): 1 where a voxel is in a
+        scope, else 0.
+        """
+        weight = self._full @ self._plan.full.coordinates(xy.sum(axis=0), alphas)
+        sign = np.sign(weight)
+        squares, replicated, same, top = (np.zeros_like(weight) for _ in range(4))
+        for first in range(0, len(self._plan.halves), 2):
+            pair = [self._half(number, xy, alphas) for number in (first, first + 1)]
+            squares += ((pair[0] - pair[1]) / 2) ** 2
+            replicated += (np.sign(pair[0]) * pair[1] + np.sign(pair[1]) * pair[0]) / 2
+            for number, own in enumerate(pair, start=first):
+                same += own * sign > 0
+                top += _largest(np.abs(own), self._top_k)
+                self._signed[number] += own @ member
+                self._directed[number] += (own * sign) @ member
+        n = len(self._plan.halves)
+        found = Stability(weight, self._t * np.sqrt(2 * squares / n), same / n, top / n)
+        self._replicated += 2 * replicated @ member / n
+        self._weight += weight @ member
+        self._same_sign += found.same_sign @ member
+        self._in_top += found.in_top @ member
+        return found
+
+    def means(self, n_voxels: Array) -> ScopeMeans:
+        """Return the means over all voxels so far; `n_voxels` (scopes,) is how many each scope has."""
+        return ScopeMeans(
+            self._weight / n_voxels,
+            self._reach(self._signed) / n_voxels,
+            self._replicated / n_voxels,
+            self._reach(self._directed) / n_voxels,
+            self._same_sign / n_voxels,
+            self._in_top / n_voxels,
+        )
+
+    def _half(self, number: int, xy: Array, alphas: Array) -> Array:
+        """Return the delay-averaged weights of one half, (features, v)."""
+        half = self._plan.halves[number]
+        own = xy[half.groups].sum(axis=0)
+        return self._averaged[number] @ half.spectrum.coordinates(own, alphas * half.share)
+
+    def _reach(self, sums: Array) -> Array:
+        """Return t standard errors of sums (half-samples, ...), from the differences of the halves of each split."""
+        return self._t * np.sqrt((((sums[0::2] - sums[1::2]) / 2) ** 2).mean(axis=0))
+
+
+def _delay_mean_vectors(spectrum: Spectrum, n_delays: int) -> Array:
+    """Return the eigenvectors averaged over delays, (features, k); 0 for features that never vary, not rounding."""
+    size = delay_mean(spectrum.vectors**2 @ spectrum.eigenvalues, n_delays)
+    varies = size > _RELATIVE_ZERO * size.max()
+    return np.where(varies[:, None], delay_mean(spectrum.vectors, n_delays), 0.0)
+
+
+def _largest(sizes: Array, k: int) -> NDArray[np.bool_]:
+    """Return which of (features, v) are among the k largest of their column; none where all are 0."""
+    edge = np.partition(sizes, len(sizes) - k, axis=0)[len(sizes) - k]
+    return (sizes >= edge) & (sizes > 0)
