@@ -1,0 +1,21 @@
+"""The command line: a thin command for every stage, and a few that look things up. Errors become one plain message."""
+
+from __future__ import annotations
+
+import sys
+
+from qaemb.cli import answering, data, modelling, results  # noqa: F401 - they register their commands
+from qaemb.cli.app import app
+from qaemb.errors import QaembError
+
+
+def main() -> None:
+    """Run the command line; an expected failure prints its message and exits with 1."""
+    try:
+        app()
+    except QaembError as error:
+        print(f"qaemb: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("qaemb: interrupted; what was finished is kept, run the same command to go on", file=sys.stderr)
+        sys.exit(130)

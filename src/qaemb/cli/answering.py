@@ -1,0 +1,97 @@
+"""Commands about models, prompts and answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qaemb.cli.app import answers_app, app, load, prompts_app
+
+
+@app.command()
+def model(model: Annotated[str, typer.Option(help="a name in params.yaml: model")]) -> None:
+    """Turn a model's weights into a local folder with a digest (stage `model`)."""
+    from qaemb.stages.model import model as stage
+
+    stage(*load(), model)
+
+
+@app.command()
+def answerers() -> None:
+    """Work out the key of every job's answerer (stage `answerers`)."""
+    from qaemb.stages.answerers import answerers as stage
+
+    stage(*load())
+
+
+@answers_app.callback(invoke_without_command=True)
+def answers(
+    context: typer.Context, job: Annotated[str | None, typer.Option(help="a name in params.yaml: answers.jobs")] = None
+) -> None:
+    """Answer what the store lacks, then write the job's matrix (stage `answers`)."""
+    if context.invoked_subcommand is None:
+        if job is None:
+            raise typer.BadParameter("name a job of params.yaml: answers.jobs", param_hint="--job")
+        from qaemb.stages.answers import answers as stage
+
+        stage(*load(), job)
+
+
+@answers_app.command("plan")
+def answers_plan(job: Annotated[str, typer.Option(help="a name in params.yaml: answers.jobs")]) -> None:
+    """Say how many cells a job wants, how many the store has, and what the rest takes. Answers nothing."""
+    from qaemb.stages.answers import plan_job
+
+    plan_job(*load(), job)
+
+
+@prompts_app.command("list")
+def prompts_list() -> None:
+    """List the prompts of the package: order, form, few-shot turns, what each is."""
+    from qaemb.stages.prompts import list_prompts
+
+    list_prompts()
+
+
+@prompts_app.command("show")
+def prompts_show(
+    name: Annotated[str, typer.Argument(help="a name of `qaemb prompts list`, or a path with a slash in it")],
+    answerer: Annotated[str, typer.Option(help="a name in params.yaml: answers.spec; its model is taken")],
+    text: Annotated[str, typer.Option(help="what is asked about")] = "We walked down to the lake and skipped stones.",
+    question: Annotated[str, typer.Option(help="what is asked")] = "Does the text mention water?",
+    texts: Annotated[int, typer.Option(min=1, help="texts of the grid whose cost is printed")] = 1000,
+    questions: Annotated[int, typer.Option(min=1, help="questions of that grid")] = 32,
+) -> None:
+    """Print exactly what a model sees of a prompt, its label tokens, and what a grid costs. Answers nothing."""
+    from qaemb.stages.prompts import Sample, show_prompt
+
+    show_prompt(*load(), name, answerer, Sample(text, question, texts, questions))
+
+
+@answers_app.command("evaluate")
+def answers_evaluate(  # noqa: PLR0913, PLR0917 - every option is a parameter
+    answerer: Annotated[list[str], typer.Option(help="a name in params.yaml: answers.spec; give it again for more")],
+    gold: Annotated[str, typer.Option(help="`miniature`, or the path of a gold set")] = "miniature",
+    format: Annotated[str, typer.Option(help="d3, boolq, ratings or auto (told from the path)")] = "auto",
+    questions: Annotated[Path | None, typer.Option(help="d3: YAML with a question for each phrase")] = None,
+    sample: Annotated[int | None, typer.Option(help="evaluate on this many texts, drawn at random")] = None,
+    seed: Annotated[int, typer.Option(help="seed of the sample and of the bootstrap")] = 0,
+    prompt: Annotated[
+        list[str] | None, typer.Option(help="the answerer under this prompt; give it again to compare prompts")
+    ] = None,
+) -> None:
+    """Say how right answerers are on texts with known answers, how well calibrated, how alike, how prompts matter."""
+    from qaemb.stages.evaluate import Evaluation, evaluate
+
+    asked = Evaluation(tuple(answerer), gold, format, questions, sample, seed, tuple(prompt or ()))
+    evaluate(*load(), asked)
+
+
+@app.command()
+def validate(job: Annotated[str, typer.Option(help="a name in params.yaml: answers.jobs")]) -> None:
+    """Check an answer matrix with Great Expectations and grade it against gold (stage `validate`)."""
+    from qaemb.stages.validate import validate as stage
+
+    stage(*load(), job)

@@ -1,0 +1,71 @@
+"""Commands about features and the models fitted on them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from qaemb.cli.app import app, load
+
+
+@app.command()
+def features(
+    texts: Annotated[list[str] | None, typer.Argument(help="texts to look up (or answer) in the feature store")] = None,
+    question_set: Annotated[str, typer.Option("--set", help="a published question set")] = "core",
+    space: Annotated[str | None, typer.Option(help="run the stage `features` for this space of params.yaml")] = None,
+) -> None:
+    """Print the named features of texts from the feature store; with --space, the stage `features`."""
+    if (space is None) == (not texts):
+        raise typer.BadParameter('give texts (`qaemb features "some text" --set core`) or a space (`--space NAME`)')
+    if space is not None:
+        from qaemb.stages.features import features as stage
+
+        stage(*load(), space)
+    else:
+        from qaemb.stages.publish import show_features
+
+        show_features(*load(), list(texts or []), question_set)
+
+
+@app.command()
+def designs() -> None:
+    """Record which feature spaces each encoding model joins, by digest (stage `designs`)."""
+    from qaemb.stages.designs import designs as stage
+
+    stage(*load())
+
+
+@app.command()
+def encode(name: Annotated[str, typer.Option(help="a name in params.yaml: encode.spaces")]) -> None:
+    """Fit an encoding model for every subject and score it on the test stories (stage `encode`)."""
+    from qaemb.stages.encode import encode as stage
+
+    stage(*load(), name)
+
+
+@app.command()
+def interpret(name: Annotated[str, typer.Option(help="a name in params.yaml: interpret.models")]) -> None:
+    """Say which questions drive a fitted encoding model, what each adds, which say the same (stage `interpret`)."""
+    from qaemb.stages.interpret import interpret as stage
+
+    stage(*load(), name)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="the model that you expect to be better, of params.yaml: encode.spaces")],
+    b: Annotated[str, typer.Argument(help="the model that it is compared with")],
+) -> None:
+    """Compare two fitted encoding models on the same test rows: per voxel, per subject, over subjects."""
+    from qaemb.stages.compare import compare as command
+
+    command(*load(), a, b)
+
+
+@app.command()
+def select(space: Annotated[str, typer.Option(help="a name in params.yaml: select.spaces")]) -> None:
+    """Choose questions by a multi-task elastic net path (stage `select`)."""
+    from qaemb.stages.select import select as stage
+
+    stage(*load(), space)
