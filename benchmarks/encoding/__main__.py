@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark; write its result and, unless it is a smoke run, the tables of docs/performance.md."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="tiny problems; the result goes to build/bench/")
-    parser.add_argument("--rounds", type=int, default=3, help="times that every way fits every problem")
+    parser.add_argument("--rounds", type=int, default=1, help="times that every way fits every problem")
     options = parser.parse_args(arguments)
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
