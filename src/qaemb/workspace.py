@@ -48,6 +48,11 @@ class Workspace:
         return self.root / "data" / "selected"
 
     @property
+    def students(self) -> Path:
+        """Students that `distill` trained, a folder each."""
+        return self.work / "students"
+
+    @property
     def feature_repo(self) -> Path:
         """Feast's feature repository."""
         return self.root / "feature_repo"

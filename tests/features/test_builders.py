@@ -51,6 +51,27 @@ def test_qa_on_trs_stands_in_its_rows_and_rows_without_words_are_zero(source):
     assert (space.values["one"][4:6] == 0).all()
 
 
+@pytest.mark.parametrize("transcript", [True, False])
+def test_qa_on_sentences_in_context_is_carried_by_their_own_words_alone(source, transcript):
+    if not transcript:
+        source.without_transcript()
+    space = BUILDERS["qa"](source.qa("sentence", pause_s=1.0, before=1, after=1, mark=True))
+    words = source.words["one"]
+    first, second = " ".join(words[:6]), " ".join(words[6:])
+    texts = [f"[[{first}]] {second}"] * 6 + [f"{first} [[{second}]]"] * 5
+    expected = source.lanczos("one") @ margins(source, texts)
+    np.testing.assert_allclose(space.values["one"], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_pause_is_answered_from_its_context(source):
+    space = BUILDERS["qa"](source.qa("tr", before=1, after=1, mark=True))
+    words, rows = source.words["one"], (source.middles("one") // 2).astype(int)
+    heard = {row: " ".join(w for w, at in zip(words, rows, strict=True) if at == row) for row in range(9)}
+    assert [bool(heard[row]) for row in (3, 4, 5, 6)] == [True, False, False, True]
+    expected = margins(source, [f"{heard[3]} [[]]", f"[[]] {heard[6]}"])
+    np.testing.assert_allclose(space.values["one"][4:6], expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("value", "function"), [("probability", lambda m: 1 / (1 + np.exp(-m))), ("binary", lambda m: (m > 0) * 1.0)]
 )

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -53,8 +55,42 @@ def test_sentences_cut_at_pauses(story_of):
     assert cut_sentences(story, settings("sentence", pause_s=9, max_words=2)).text == ["a b", "c d", "e"]
 
 
-@pytest.mark.parametrize("before", [0, 1, 3])
-def test_trs_against_a_slow_search(before):
+def test_words_between_the_words_around_them(story_of):
+    story = story_of("a b c d", [0, 1, 2, 3], [1, 2, 3, 3.5])
+    assert cut_words(story, settings("words", after=2)).text == ["a b c", "b c d", "c d", "d"]
+    pieces = cut_words(story, settings("words", before=2, after=1, mark=True))
+    assert pieces.text == ["[[a]] b", "a [[b]] c", "a b [[c]] d", "b c [[d]]"]
+    assert pieces.time_s == [0.5, 1.5, 2.5, 3.25]
+    assert cut_words(story, settings("words", mark=True)).text == ["[[a]]", "[[b]]", "[[c]]", "[[d]]"]
+
+
+def test_sentences_between_the_sentences_around_them(story_of):
+    story = story_of("a b c d", [0, 1, 4, 6], [1, 2, 5, 7], sentences=[(0, 1, "A, b."), (2, 2, "C?"), (3, 3, "D.")])
+    assert cut_sentences(story, settings("sentence", before=1)).text == ["A, b.", "A, b. C?", "C? D."]
+    pieces = cut_sentences(story, settings("sentence", before=1, after=1, mark=True))
+    assert pieces.text == ["[[A, b.]] C?", "A, b. [[C?]] D.", "C? [[D.]]"]
+    assert (pieces.index, pieces.time_s) == ([0, 1, 2], [1.0, 4.5, 6.5])
+
+
+def test_a_pause_in_marked_context_has_an_empty_focus(story_of):
+    # Words in rows 0 and 2, none in 1, 3 and 4.
+    story = story_of("a b c", [0, 4.2, 5], [1, 4.8, 5.5], n_trs=5)
+    pieces = cut_trs(story, settings("tr", before=1, after=1, mark=True))
+    assert (pieces.index, pieces.text) == ([0, 1, 2, 3], ["[[a]]", "a [[]] b c", "[[b c]]", "b c [[]]"])
+    pieces = cut_trs(story, settings("tr", before=1, after=1))
+    assert (pieces.index, pieces.text) == ([0, 1, 2, 3], ["a", "a b c", "b c", "b c"])
+    assert cut_trs(story, settings("tr", mark=True)).index == [0, 2]
+
+
+def test_words_outside_of_the_responses_are_context_after_too(story_of):
+    story = story_of("early in late", [9, 10.5, 15], [9.5, 11, 15.5], n_trs=2, first_tr_s=11.0)
+    pieces = cut_trs(story, settings("tr", before=1, after=2, mark=True))
+    assert pieces.text == ["early [[in]] late", "in [[]] late"]
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 0), (1, 0), (3, 0), (0, 2), (2, 3)])
+@pytest.mark.parametrize("mark", [False, True])
+def test_trs_against_a_slow_search(before, after, mark):
     rng = np.random.default_rng(before)
     onset = np.cumsum(rng.uniform(0.2, 1.5, 80))
     words = [f"w{i}" for i in range(80)]
@@ -62,10 +98,15 @@ def test_trs_against_a_slow_search(before):
     expected = {}
     for row in range(30):
         middle = 11.0 + 2.0 * row
-        window = [w for w, t in zip(words, onset + 0.1, strict=True) if middle - 1 - 2 * before <= t < middle + 1]
-        if window:
-            expected[row] = " ".join(window)
-    pieces = cut_trs(story, settings("tr", before=before))
+        edges = [middle - 1 - 2 * before, middle - 1, middle + 1, middle + 1 + 2 * after]
+        parts = [
+            " ".join(w for w, t in zip(words, onset + 0.1, strict=True) if start <= t < end)
+            for start, end in pairwise(edges)
+        ]
+        if any(parts):
+            shown = [parts[0], f"[[{parts[1]}]]", parts[2]] if mark else parts
+            expected[row] = " ".join(part for part in shown if part)
+    pieces = cut_trs(story, settings("tr", before=before, after=after, mark=mark))
     assert dict(zip(pieces.index, pieces.text, strict=True)) == expected
 
 

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import cast
 
 from qaemb.answers.answerer import Answerer, Answers, Cost, Progress
+from qaemb.answers.cascade import CascadeAnswerer
 from qaemb.answers.ensemble import EnsembleAnswerer
+from qaemb.answers.thresholds import read_thresholds
 from qaemb.errors import BadInput, BadParameter
 from qaemb.settings import AnswererSettings
 
 __all__ = [
     "Answerer",
     "Answers",
+    "CascadeAnswerer",
     "Cost",
     "EnsembleAnswerer",
     "Progress",
@@ -23,16 +26,26 @@ __all__ = [
 ]
 
 
-def open_answerer(name: str, spec: Mapping[str, AnswererSettings], model_folder: Callable[[str], Path]) -> Answerer:
+def open_answerer(
+    name: str,
+    spec: Mapping[str, AnswererSettings],
+    model_folder: Callable[[str], Path],
+    root: Path = Path("."),
+) -> Answerer:
     """Return the answerer NAME of `answers.spec`, of any kind; `model_folder` says where the model of a name lies.
 
-    Nothing heavy is loaded before its key is asked for or it answers. BadParameter or BadInput name the answerer, and
-    of an ensemble the member, that is unknown or wrong.
+    `root` is where the path of a cascade's thresholds begins. Nothing heavy is loaded before its key is asked for or it
+    answers. BadParameter or BadInput name the answerer, and of an ensemble or a cascade the member, that is unknown or
+    wrong, and a cascade's file of thresholds that is missing.
     """
     own = answerer_settings(name, spec)
     if own.engine == "ensemble":
         members = {member: open_answerer(member, spec, model_folder) for member in own.members}
         return EnsembleAnswerer(members, own.combine)
+    if own.cascade is not None:
+        names = (own.cascade.student, own.cascade.teacher)
+        student, teacher = (open_answerer(part, spec, model_folder) for part in names)
+        return CascadeAnswerer(student, teacher, read_thresholds(root / own.cascade.thresholds, name), names)
     return build_answerer(name, own, model_folder(own.model) if own.model else None)
 
 

@@ -45,6 +45,11 @@ class Encoder:
         return self.info.name
 
     @property
+    def width(self) -> int:
+        """The number of values in a vector."""
+        return int(read_json(self._folder / "config.json")["hidden_size"])
+
+    @property
     def specs(self) -> list[dict[str, Any]]:
         """What changes a vector: the model."""
         own = {"family": "embedding", "model_digest": self.info.digest, "pooling": "mean, length 1", "dtype": "float32"}

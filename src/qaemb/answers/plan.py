@@ -14,6 +14,8 @@ from qaemb.errors import BadInput
 from qaemb.identity import text_id
 
 _SAMPLE_TEXTS, _SAMPLE_QUESTIONS = 16, 8
+_SAMPLE_BLOCKS = 32
+_DEARER = 1.5  # tokens a cell; below that, fewer and larger blocks are worth more than what engines share in a text
 
 
 @dataclass(frozen=True)
@@ -87,18 +89,60 @@ def make_blocks(missing: NDArray[np.bool_], block_texts: int) -> Iterator[Block]
     a text stay together, which engines that share prefixes answer with fewer tokens than blocks of one question. Where
     each text misses a question of its own, every block is one cell: no larger rectangle is free of cells not asked for.
     """
+    for rows, columns in _alike(missing):
+        for start in range(0, len(rows), block_texts):
+            yield Block(rows[start : start + block_texts], columns)
+
+
+def question_blocks(missing: NDArray[np.bool_], block_texts: int) -> Iterator[Block]:
+    """Yield blocks that cover the missing cells exactly once, questions that the same texts miss together.
+
+    Far fewer than `make_blocks` yields where nearly every text misses questions of its own, as those that a cascade's
+    student is not sure of.
+    """
+    for columns, rows in _alike(missing.T):
+        for start in range(0, len(rows), block_texts):
+            yield Block(rows[start : start + block_texts], columns)
+
+
+def _alike(missing: NDArray[np.bool_]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Yield the rows that miss the same columns, and these, in the order of their first row."""
     rows_by_pattern: dict[bytes, list[int]] = {}
     for row, pattern in enumerate(missing):
         rows_by_pattern.setdefault(pattern.tobytes(), []).append(row)
     for key, rows in rows_by_pattern.items():
         columns = tuple(np.flatnonzero(np.frombuffer(key, bool)).tolist())
-        for start in range(0, len(rows) if columns else 0, block_texts):
-            yield Block(tuple(rows[start : start + block_texts]), columns)
+        if columns:
+            yield tuple(rows), columns
+
+
+def cover(
+    answerer: Answerer, texts: Sequence[str], questions: Sequence[str], missing: NDArray[np.bool_], block_texts: int
+) -> tuple[Block, ...]:
+    """Return the blocks in which an answerer is asked the missing cells (texts, questions), each once.
+
+    By texts, or by questions where that makes fewer blocks, unless it takes clearly more tokens: long texts that an
+    engine would read once for all questions of a text, and now reads for each.
+    """
+    by_text, by_question = (tuple(make(missing, block_texts)) for make in (make_blocks, question_blocks))
+    if len(by_question) >= len(by_text):
+        return by_text
+    dear, cheap = (_tokens_per_cell(answerer, texts, questions, blocks) for blocks in (by_question, by_text))
+    return by_text if dear > _DEARER * cheap else by_question
+
+
+def _tokens_per_cell(
+    answerer: Answerer, texts: Sequence[str], questions: Sequence[str], blocks: Sequence[Block]
+) -> float:
+    """Return the tokens a cell takes in some of the blocks."""
+    sample = blocks[:: max(1, len(blocks) // _SAMPLE_BLOCKS)]
+    tokens = sum(answerer.cost(*block_inputs(texts, questions, block)).tokens for block in sample)
+    return tokens / sum(block.n_cells for block in sample)
 
 
 def make_plan(answerer: Answerer, wanted: Wanted, missing: NDArray[np.bool_], block_texts: int) -> Plan:
     """Return the plan that answers the missing cells (texts, questions), without a time."""
-    blocks = tuple(make_blocks(missing, block_texts))
+    blocks = cover(answerer, wanted.texts, wanted.questions, missing, block_texts)
     rows: dict[tuple[int, ...], list[int]] = {}
     for block in blocks:  # what several blocks ask is counted once
         rows.setdefault(block.columns, []).extend(block.rows)
@@ -111,7 +155,12 @@ def make_plan(answerer: Answerer, wanted: Wanted, missing: NDArray[np.bool_], bl
 
 def inputs(wanted: Wanted, block: Block) -> tuple[list[str], list[str]]:
     """Return texts and questions of a block."""
-    return [wanted.texts[row] for row in block.rows], [wanted.questions[column] for column in block.columns]
+    return block_inputs(wanted.texts, wanted.questions, block)
+
+
+def block_inputs(texts: Sequence[str], questions: Sequence[str], block: Block) -> tuple[list[str], list[str]]:
+    """Return texts and questions of a block of a grid of these."""
+    return [texts[row] for row in block.rows], [questions[column] for column in block.columns]
 
 
 def timed(answerer: Answerer, wanted: Wanted, plan: Plan) -> Plan:

@@ -1,12 +1,15 @@
 """An answerer together with its cells in the store: what is lacking is planned and answered, the rest is read.
 
-An ensemble keeps no cell of its own. Its cells are computed from those of its members, each in its member's own folder
-of the store, so that no token goes through a model twice.
+An ensemble keeps no cell of its own, nor does a cascade. Their cells are computed from those of their members, each in
+its member's own folder of the store, so that no token goes through a model twice.
+
+A cascade's student answers first, as what its teacher is asked depends on it. A teacher's cell that is in the store
+does not replace one of which the student is sure: a cell depends on its text and question, not on what was bought.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qaemb.answers.answerer import Answerer, Answers
+from qaemb.answers.cascade import CascadeAnswerer, merge, saved_text
 from qaemb.answers.engines.causal import CausalAnswerer
 from qaemb.answers.ensemble import EnsembleAnswerer, combine_answers
 from qaemb.answers.plan import Plan, Wanted, make_plan, timed
@@ -24,7 +28,7 @@ from qaemb.answers.store import Store
 WORTH_TIMING = 1000  # cells; fewer are answered before a measured time would help
 
 Mask = NDArray[np.bool_]
-Plans = Mapping[str, Plan]
+Plans = dict[str, Plan]
 """What remains to be done, by the name of the answerer that keeps the cells."""
 
 
@@ -38,7 +42,11 @@ class Stored:
 
     @cached_property
     def members(self) -> tuple[Stored, ...]:
-        """The members of an ensemble, in the ensemble's order; none for any other answerer."""
+        """An ensemble's members in its order, a cascade's student and teacher; none for any other answerer."""
+        if isinstance(self.answerer, CascadeAnswerer):
+            own = self.answerer
+            both = zip(own.names, (own.student, own.teacher), strict=True)
+            return tuple(Stored(name, member, self.root) for name, member in both)
         if not isinstance(self.answerer, EnsembleAnswerer):
             return ()
         return tuple(Stored(name, member, self.root) for name, member in self.answerer.members.items())
@@ -50,7 +58,7 @@ class Stored:
 
     @property
     def store(self) -> Store:
-        """This answerer's own folder; an ensemble's stays empty."""
+        """This answerer's own folder; an ensemble's and a cascade's stay empty."""
         return Store(self.root, self.answerer.key)
 
     def plan(
@@ -59,8 +67,11 @@ class Stored:
         """Return the plan that answers what the store lacks of the wanted cells; an ensemble has one for each member.
 
         `asked` (texts, questions) says which cells are wanted, None: all. A plan of `timed_from` or more cells gets a
-        time, for which a few cells are answered.
+        time, for which a few cells are answered. A cascade's student answers all of its cells now, and its teacher's
+        plan is for those of which it is not sure.
         """
+        if isinstance(self.answerer, CascadeAnswerer):
+            return self._plan_cascade(self.answerer, wanted, block_texts, asked, timed_from)
         if self.members:
             plans = (member.plan(wanted, block_texts, asked, timed_from) for member in self.members)
             return {name: plan for own in plans for name, plan in own.items()}
@@ -72,15 +83,23 @@ class Stored:
         return {self.name: timed(self.answerer, wanted, plan) if plan.n_missing >= timed_from else plan}
 
     def describe(self, title: str, plans: Plans) -> str:
-        """Return a line for the user for each plan, after `title`; those of an ensemble name the member."""
+        """Return a line for the user for each plan, after `title`; those of an ensemble name the member.
+
+        A cascade's begin with what it is, and how many calls of its teacher it saves on the wanted cells.
+        """
         if not self.members:
             return f"{title}: {plans[self.name].describe()}"
-        return "\n".join(f"{title}, {name}: {plan.describe()}" for name, plan in plans.items())
+        lines = [f"{title}, {name}: {plan.describe()}" for name, plan in plans.items()]
+        if isinstance(self.answerer, CascadeAnswerer):
+            n_cells, n_calls = (plans[member.name].n_wanted for member in self.members)
+            lines.insert(0, f"{title}: {self.answerer.claim}; {saved_text(n_cells, n_cells - n_calls)}")
+        return "\n".join(lines)
 
     def run(self, wanted: Wanted, plans: Plans, label: str) -> RunStats:
         """Answer and publish the plans' blocks, and return what was done; `label` stands before the progress bar.
 
-        The stats of an ensemble are sums over its members, which answer one after the other.
+        The stats of an ensemble are sums over its members, which answer one after the other. Those of a cascade are its
+        teacher's: its student has answered when it was planned.
         """
         if not self.members:
             return run_plan(self.answerer, self.store, wanted, plans[self.name], label)
@@ -93,6 +112,37 @@ class Stored:
 
     def read(self, wanted: Wanted, asked: Mask | None = None) -> Answers:
         """Return the wanted cells from the store alone; StoreError if one (of `asked`, where given) is missing."""
+        if isinstance(self.answerer, CascadeAnswerer):
+            return self._read_cascade(self.answerer, wanted, np.True_ if asked is None else asked)
         if isinstance(self.answerer, EnsembleAnswerer):
             return combine_answers([member.read(wanted, asked) for member in self.members], self.answerer.combine)
         return read_all(self.store, wanted, asked)
+
+    def figures(self, wanted: Wanted) -> dict[str, float]:
+        """Return what the engine measured; of a cascade also the calls saved on the wanted cells, which are stored."""
+        if not isinstance(self.answerer, CascadeAnswerer):
+            return self.answerer.figures
+        sure = self.answerer.sure(self.members[0].read(wanted), wanted.questions)
+        return self.answerer.figures | self.answerer.savings(sure.size, int(sure.sum()))
+
+    def _plan_cascade(
+        self, cascade: CascadeAnswerer, wanted: Wanted, block_texts: int, asked: Mask | None, timed_from: int
+    ) -> Plans:
+        """Let the student answer, and return the plans of both: nothing is left of the student's."""
+        student, teacher = self.members
+        now = student.plan(wanted, block_texts, asked, timed_from=sys.maxsize)
+        student.run(wanted, now, f"{self.name}, {student.name}")
+        unsure = ~cascade.sure(student.read(wanted, asked), wanted.questions)
+        if asked is not None:
+            unsure &= asked
+        plans = [own.plan(wanted, block_texts, mask, timed_from) for own, mask in ((student, asked), (teacher, unsure))]
+        return plans[0] | plans[1]
+
+    def _read_cascade(self, cascade: CascadeAnswerer, wanted: Wanted, asked: Mask | np.bool_) -> Answers:
+        """Return the asked cells, the others NaN: whose they are is not known before the student has answered them."""
+        student, teacher = self.members
+        mask = np.broadcast_to(asked, (len(wanted.texts), len(wanted.questions)))
+        own = student.read(wanted, mask)
+        sure = cascade.sure(own, wanted.questions)
+        found = merge(own, teacher.read(wanted, ~sure & mask), sure)
+        return Answers(*(np.where(mask, values, np.float32(np.nan)) for values in (found.margin, found.mass)))

@@ -90,6 +90,23 @@ def answers_evaluate(  # noqa: PLR0913, PLR0917 - every option is a parameter
 
 
 @app.command()
+def cascade(  # noqa: PLR0913, PLR0917 - every option is a parameter
+    name: Annotated[str, typer.Argument(help="a cascade of params.yaml: answers.spec")],
+    segmentation: Annotated[str, typer.Option(help="a name in params.yaml: segments; its train texts are sampled")],
+    question_set: Annotated[str, typer.Option("--set", help="the question set that it will answer")],
+    texts: Annotated[int, typer.Option(min=1, help="texts that student and teacher both answer")],
+    agreement: Annotated[float, typer.Option(help="share of cells answered as the teacher would, at least")] = 0.95,
+    confidence: Annotated[float, typer.Option(help="of that")] = 0.95,
+    seed: Annotated[int, typer.Option(help="seed of the sample")] = 0,
+) -> None:
+    """Choose where a cascade's student is sure enough, from texts that its teacher answers, too. Writes thresholds."""
+    from qaemb.stages.cascade import CascadeRequest
+    from qaemb.stages.cascade import cascade as command
+
+    command(*load(), CascadeRequest(name, segmentation, question_set, texts, agreement, confidence, seed))
+
+
+@app.command()
 def validate(job: Annotated[str, typer.Option(help="a name in params.yaml: answers.jobs")]) -> None:
     """Check an answer matrix with Great Expectations and grade it against gold (stage `validate`)."""
     from qaemb.stages.validate import validate as stage

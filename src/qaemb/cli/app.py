@@ -24,6 +24,8 @@ prompts_app = typer.Typer(
     help="Look at the prompts: `list` what there is, `show` what a model sees.", no_args_is_help=True
 )
 app.add_typer(prompts_app, name="prompts")
+students_app = typer.Typer(help="Trained students: `list` them, `adopt` one that `distill` made.", no_args_is_help=True)
+app.add_typer(students_app, name="students")
 
 
 def load() -> tuple[Settings, Workspace]:

@@ -18,7 +18,7 @@ from qaemb.features.scaling import zscore
 from qaemb.features.space import Space
 from qaemb.features.static import build_static
 from qaemb.files import read_table
-from qaemb.stimuli.segmentation import StoryWords, cut_sentences
+from qaemb.stimuli.segmentation import StoryWords, sentence_spans
 
 if TYPE_CHECKING:
     from qaemb.answers.vectors import VectorSource
@@ -203,12 +203,7 @@ def _filter_spans(
 def _sentence_spans(inputs: Inputs, name: str, story: StoryWords, expected: int) -> list[tuple[int, int]]:
     """Return first and last word of each sentence, cut again as the stage `segments` cut them."""
     assert inputs.segmentation is not None
-    spans = [(first, last) for first, last, _ in story.sentences]
-    if not spans:
-        # Without a transcript, sentences are runs of words between pauses: their lengths say where they begin.
-        lengths = [len(text.split()) for text in cut_sentences(story, inputs.segmentation).text]
-        ends = np.cumsum(lengths)
-        spans = [(int(end - length), int(end - 1)) for end, length in zip(ends, lengths, strict=True)]
+    spans = [(first, last) for first, last, _ in sentence_spans(story, inputs.segmentation)]
     if len(spans) != expected or spans[-1][1] != len(story.words) - 1:
         raise BadInput(f"{inputs.segments}: the sentences of {name} do not match its words; run `segments` again")
     return spans

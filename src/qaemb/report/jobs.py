@@ -44,20 +44,21 @@ def read_job(name: str, job: AnswersJob, answerer: AnswererSettings, places: Job
         masses=read_histogram(places.answers / "mass.parquet", (0.0, 1.0)),
         summary=read_table(places.validation / "summary.parquet"),
         key=spec.get("key"),
-        model_digest=None if answerer.members else spec.get("model_digest"),
+        model_digest=None if answerer.parts else spec.get("model_digest"),
         prompt=answerer.prompt,
         cells_per_s=_number(_json(places.metrics).get("cells_per_s")),
         n_checks=len(verdict.get("expectations", [])),
         grades=_grades(places.validation / "grades.csv"),
         data_docs=_docs(places),
+        approximates=spec.get("approximates", {}).get("claim"),
     )
 
 
 def _model(answerer: AnswererSettings, spec: dict[str, Any]) -> str:
-    """What answered: the local model, a server's name of it, or an ensemble's members, each with its model."""
-    if answerer.members:
+    """What answered: the local model, a server's name of it, or the members that it is made of, each with its model."""
+    if answerer.parts:
         infos = dict(zip(spec.get("members", []), spec.get("model", []), strict=False))
-        named = {member: infos.get(member) for member in answerer.members}
+        named = {member: infos.get(member) for member in answerer.parts}
         return ", ".join(f"{member} ({info['name']})" if info else member for member, info in named.items())
     return answerer.model or (answerer.server.model if answerer.server else "")
 

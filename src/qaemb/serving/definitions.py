@@ -71,8 +71,9 @@ def feast_objects(manifest: Manifest | None) -> dict[str, Any]:
         online=False,
     )
     named_view = _named_view(manifest, array_view)
+    about = f"answerer {manifest.answerer} {manifest.approximates}" if manifest.approximates else ""
     services = {
-        f"service_{name}": FeatureService(name=name, features=[named_view[list(members)]])
+        f"service_{name}": FeatureService(name=name, features=[named_view[list(members)]], description=about)
         for name, members in manifest.sets.items()
     }
     views = {"array_view": array_view, "wide_view": wide_view, "named_view": named_view}

@@ -23,8 +23,9 @@ class Manifest:
 
     `questions` are the columns of the matrix in order (name and text), `sets` the published question sets by name,
     each an ordered part of them; `answerer_key` is what an answerer needs to have to add to it; `answers_sha256` is
-    the digest of the margins that were published. BadInput when a question can't be published under its name, stands
-    there twice, or belongs to a set without having been answered.
+    the digest of the margins that were published; `approximates` says of a cascade whom it approximates, how well, and
+    how many calls it saved on the matrix (None: the answers are the answerer's own). BadInput when a question can't be
+    published under its name, stands there twice, or belongs to a set without having been answered.
     """
 
     job: str
@@ -33,6 +34,7 @@ class Manifest:
     answers_sha256: str
     questions: tuple[Question, ...]
     sets: dict[str, tuple[str, ...]]
+    approximates: str | None = None
 
     def __post_init__(self) -> None:
         for name, count in Counter(self.names).items():
@@ -86,6 +88,7 @@ def _values(manifest: Manifest) -> dict[str, Any]:
     return {
         "job": manifest.job,
         "answerer": manifest.answerer,
+        **({"approximates": manifest.approximates} if manifest.approximates else {}),
         "answerer_key": manifest.answerer_key,
         "answers_sha256": manifest.answers_sha256,
         "questions": [{"name": question.name, "text": question.text} for question in manifest.questions],

@@ -13,6 +13,7 @@ from qaemb.settings.answers import (
     AnswererSettings,
     AnswersJob,
     AnswersSettings,
+    CascadeSettings,
     ModelSettings,
     ServerSettings,
     ValidateSettings,
@@ -26,6 +27,7 @@ from qaemb.settings.data import (
     QuestionsSettings,
     SegmentationSettings,
 )
+from qaemb.settings.distill import DistillSettings, FinetuneSettings, LmSettings, StudentSettings
 from qaemb.settings.encoding import EncodeSettings
 from qaemb.settings.features import (
     FeaturesSettings,
@@ -40,10 +42,14 @@ __all__ = [
     "AnswersJob",
     "AnswersSettings",
     "BidsSettings",
+    "CascadeSettings",
     "DatasetSettings",
+    "DistillSettings",
     "EncodeSettings",
     "FeaturesSettings",
+    "FinetuneSettings",
     "InterpretSettings",
+    "LmSettings",
     "MiniatureSettings",
     "ModelSettings",
     "PublishSettings",
@@ -54,6 +60,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "SpaceSettings",
+    "StudentSettings",
     "ValidateSettings",
     "VllmSettings",
     "load_settings",
@@ -74,6 +81,7 @@ class Settings(Section):
     encode: EncodeSettings
     interpret: InterpretSettings = InterpretSettings()
     select: SelectSettings
+    distill: DistillSettings = DistillSettings()
     publish: PublishSettings
     report: ReportSettings
 
@@ -97,6 +105,16 @@ class Settings(Section):
         for part in self.select.spaces:
             _require(part, self.features.spaces, "select.spaces", "features.spaces")
         _require(self.publish.job, self.answers.jobs, "publish.job", "answers.jobs")
+        return self
+
+    @model_validator(mode="after")
+    def _students_have_teachers(self) -> Settings:
+        for name, student in self.distill.students.items():
+            _require(student.model, self.model, f"distill.students.{name}.model", "model")
+            if student.job:
+                _require(student.job, self.answers.jobs, f"distill.students.{name}.job", "answers.jobs")
+            for part in student.segmentations:
+                _require(part, self.segments, f"distill.students.{name}.segmentations", "segments")
         return self
 
 

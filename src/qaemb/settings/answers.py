@@ -65,35 +65,65 @@ class ServerSettings(Section):
     usd_per_million_tokens: float | None = Field(None, ge=0, description="price of prompt tokens, for the plan")
 
 
+class CascadeSettings(Section):
+    """Who answers in a cascade, and from which margins on; `qaemb cascade NAME` writes the thresholds."""
+
+    student: str = Field(description="name of the answerer that answers where it is sure")
+    teacher: str = Field(description="name of the answerer that is approximated, and asked the rest")
+    thresholds: Path = Field(description="JSON file, such as data/cascades/NAME.json")
+
+    @model_validator(mode="after")
+    def _two_members(self) -> CascadeSettings:
+        if self.student == self.teacher:
+            raise ValueError(f"student and teacher are both `{self.student}`; name two different answerers")
+        return self
+
+
 class AnswererSettings(Section):
     """What answers. `batch_tokens`, `threads`, `vllm` and most of `server` change no answer and are not in its key."""
 
-    engine: Literal["reference", "shared", "vllm", "server", "student", "ensemble"]
-    model: str | None = Field(None, description="a name of section `model`; none for an ensemble or a chat server")
+    engine: Literal["reference", "shared", "vllm", "server", "student", "ensemble", "cascade"]
+    model: str | None = Field(
+        None, description="a name of section `model`; none for an ensemble, a cascade or a chat server"
+    )
     prompt: str | None = Field(
         None, description="a name of `qaemb prompts list`, or a path with a slash in it; none for a student"
     )
     dtype: Literal["float32", "bfloat16"] = "float32"
     scale: float = Field(20.0, gt=0, description="margin per unit of cosine similarity (zero-shot student)")
+    student: str | None = Field(
+        None, description="engine student: one that comes with qaemb, or a folder (with a slash); none: zero-shot"
+    )
+    abstain: bool = Field(True, description="engine student: mass 0 where the trained student may not be trusted")
     batch_tokens: int | None = Field(None, ge=64, description="tokens in a forward pass; default: found while running")
     threads: int | None = Field(None, ge=1, description="CPU threads; default: all cores")
     vllm: VllmSettings = VllmSettings()
     server: ServerSettings | None = None
     members: list[str] = Field([], description="ensemble: names of other answerers")
     combine: Literal["mean_margin", "mean_probability"] = Field("mean_margin", description="ensemble: how")
+    cascade: CascadeSettings | None = None
+
+    @property
+    def parts(self) -> list[str]:
+        """The names of the answerers that it is made of: an ensemble's members, a cascade's student and teacher."""
+        return [self.cascade.student, self.cascade.teacher] if self.cascade else self.members
 
     @model_validator(mode="after")
     def _engine_has_its_keys(self) -> AnswererSettings:
         if self.engine == "ensemble":
             if len(set(self.members)) < 2 or len(set(self.members)) < len(self.members):
                 raise ValueError("engine `ensemble` needs `members`: two or more different answerers")
-            if self.model or self.prompt:
-                raise ValueError("engine `ensemble` takes no `model` and no `prompt`; its members have them")
         elif self.members:
             raise ValueError(f"engine `{self.engine}` takes no `members`; only an ensemble has them")
+        if (self.engine == "cascade") != (self.cascade is not None):
+            raise ValueError("section `cascade` belongs to engine `cascade`, and that engine needs it")
+        if self.parts and (self.model or self.prompt):
+            raise ValueError(f"engine `{self.engine}` takes no `model` and no `prompt`; its members have them")
+        if self.engine != "student" and self.student:
+            raise ValueError(f"`student` belongs to engine `student`, not `{self.engine}`")
         if (self.engine == "server") != (self.server is not None):
             raise ValueError("section `server` belongs to engine `server`, and that engine needs it")
-        needs_model = self.engine != "ensemble" and not (self.server and self.server.api == "chat")
+        needs_model = not self.parts and not (self.server and self.server.api == "chat")
         if needs_model and not self.model:
             raise ValueError(f"engine `{self.engine}` needs `model`, a name of section `model`")
         return self
@@ -121,9 +151,12 @@ class AnswersSettings(Section):
             if job.answerer not in self.spec:
                 raise ValueError(f"jobs.{name}.answerer: no answerer `{job.answerer}` in answers.spec")
         for name, spec in self.spec.items():
-            for member in spec.members:
-                if member not in self.spec or self.spec[member].engine == "ensemble":
-                    raise ValueError(f"spec.{name}.members: `{member}` is no answerer of answers.spec, or an ensemble")
+            for part in spec.parts:
+                if part not in self.spec or self.spec[part].parts:
+                    where = "cascade" if spec.cascade else "members"
+                    raise ValueError(
+                        f"spec.{name}.{where}: `{part}` is no answerer of answers.spec, or an ensemble or a cascade"
+                    )
         return self
 
 

@@ -73,10 +73,12 @@ class DatasetSettings(Section):
 
 
 class SegmentationSettings(Section):
-    """One way to cut text: each word with `before` words, the words of a TR, or sentences."""
+    """One way to cut text: each word, the words of a TR, or sentences, with context before and after."""
 
     kind: Literal["words", "tr", "sentence"]
-    before: int = Field(0, ge=0, description="words (or TRs) of context before")
+    before: int = Field(0, ge=0, description="words, TRs or sentences (by kind) of context before")
+    after: int = Field(0, ge=0, description="the same after")
+    mark: bool = Field(False, description="put the segment itself in [[double square brackets]] inside its context")
     pause_s: float = Field(0.5, gt=0, description="a pause this long ends a sentence where no transcript says so")
     max_words: int = Field(40, ge=2, description="longest sentence that pauses may cut")
 

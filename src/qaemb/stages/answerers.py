@@ -12,11 +12,12 @@ def answerers(settings: Settings, workspace: Workspace) -> None:
     """Write `NAME.json` for the answerer of every job: its key and all that is in the key.
 
     `answers@JOB` depends on this file alone: not on code, nor on settings that change no answer (engine, batches,
-    threads), and for an ensemble on all that changes its members. BadParameter or BadInput name a wrong answerer.
+    threads), and for an ensemble or a cascade on all that changes its members or its thresholds. BadParameter or
+    BadInput name a wrong answerer.
     """
     names = list(dict.fromkeys(job.answerer for job in settings.answers.jobs.values()))
     with atomic_folder(workspace.answerers) as folder:
         for name in names:
-            answerer = open_answerer(name, settings.answers.spec, workspace.model)
+            answerer = open_answerer(name, settings.answers.spec, workspace.model, workspace.root)
             write_json(folder / f"{name}.json", {"name": name, "key": answerer.key, "spec": answerer.spec})
     print(f"answerers: {', '.join(names)}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qaemb.answers import Answers, open_answerer
+from qaemb.answers import Answers, CascadeAnswerer, open_answerer
+from qaemb.answers.cascade import saved_text
 from qaemb.answers.engines.causal import CausalAnswerer
 from qaemb.answers.models import ModelInfo, read_model_info
 from qaemb.answers.plan import Wanted
@@ -47,17 +48,25 @@ def answers(settings: Settings, workspace: Workspace, job: str) -> None:
     print(opened.stored.describe(f"answers {job}", plans), flush=True)
     stats = opened.stored.run(opened.wanted, plans, job)
     found = opened.stored.read(opened.wanted)
+    measured = opened.stored.figures(opened.wanted)
     with atomic_folder(workspace.answers(job)) as folder:
         write_table(folder / "margin.parquet", _matrix(opened, found.margin))
         write_table(folder / "mass.parquet", _matrix(opened, found.mass))
-        write_json(folder / "spec.json", _spec(opened))
-    measured = opened.stored.answerer.figures
+        write_json(folder / "spec.json", _spec(opened, measured))
     write_json(workspace.metrics("answers", job), measured | _figures(found, stats))
-    by = f" by {len(opened.stored.members)} members" if opened.stored.members else ""
+    for line in _outcome(opened, found, stats, measured):
+        print(f"answers {job}: {line}")
+
+
+def _outcome(job: _Job, found: Answers, stats: RunStats, measured: dict[str, float]) -> list[str]:
+    """Return what the user is told at the end: cells and speed, and what was measured or, of a cascade, what it is."""
     speed = f", {stats.cells_per_s:.1f} cells/s" if stats.cells else ""
-    print(f"answers {job}: {found.margin.size:,} cells, {stats.cells:,} answered now{by}{speed}")
-    if measured:
-        print(f"answers {job}: " + ", ".join(f"{name} {value:.4g}" for name, value in measured.items()))
+    if isinstance(job.stored.answerer, CascadeAnswerer):
+        now = f"{stats.cells:,} asked of `{job.stored.answerer.names[1]}` now"
+        return [f"{found.margin.size:,} cells, {now}{speed}", _approximates(job, measured)["claim"]]
+    by = f" by {len(job.stored.members)} members" if job.stored.members else ""
+    lines = [f"{found.margin.size:,} cells, {stats.cells:,} answered now{by}{speed}"]
+    return lines + ([", ".join(f"{name} {value:.4g}" for name, value in measured.items())] if measured else [])
 
 
 def plan_job(settings: Settings, workspace: Workspace, job: str) -> None:
@@ -66,7 +75,8 @@ def plan_job(settings: Settings, workspace: Workspace, job: str) -> None:
     plans = opened.stored.plan(opened.wanted, settings.answers.block_texts, timed_from=1)
     print(opened.stored.describe(f"answers {job}", plans))
     for name, answerer in opened.stored.causal().items():
-        if plans[name].n_missing:
+        # What a cascade asks its teacher is not the whole grid, for which the advice is worked out.
+        if plans[name].n_missing and not isinstance(opened.stored.answerer, CascadeAnswerer):
             _advise_order(f"answers {job}, {name}", answerer, opened.wanted)
 
 
@@ -86,7 +96,7 @@ def _open(settings: Settings, workspace: Workspace, name: str) -> _Job:
     if name not in jobs:
         raise BadParameter(f"no job `{name}` in params.yaml, section answers.jobs; there are: {', '.join(jobs)}")
     job = jobs[name]
-    answerer = open_answerer(job.answerer, settings.answers.spec, workspace.model)
+    answerer = open_answerer(job.answerer, settings.answers.spec, workspace.model, workspace.root)
     stored = Stored(job.answerer, answerer, workspace.root / settings.answers.store)
     segments = read_table(workspace.segments(job.segmentation) / "segments.parquet")
     questions = load_set(workspace.questions, job.set)
@@ -113,25 +123,44 @@ def _matrix(job: _Job, values: NDArray[np.float32]) -> pd.DataFrame:
     return table
 
 
-def _spec(job: _Job) -> dict[str, Any]:
+def _spec(job: _Job, measured: dict[str, float]) -> dict[str, Any]:
     """What the matrix is, in full: a function of parameters, model, segments and questions, not of this run."""
     answerer = job.stored.answerer
+    costs = (one.answerer.cost(job.wanted.texts, job.wanted.questions) for one in job.stored.members or (job.stored,))
+    is_cascade = isinstance(answerer, CascadeAnswerer)
     return {
         "job": job.name,
         "answerer": job.settings.answerer,
         "key": answerer.key,
         "spec": answerer.spec,
+        **({"approximates": _approximates(job, measured)} if is_cascade else {}),
         **_models(job),
         "segmentation": job.settings.segmentation,
         "n_segments": len(job.wanted.segment_ids),
-        "n_cut": answerer.cost(job.wanted.texts, job.wanted.questions).n_cut,
+        "n_cut": max(cost.n_cut for cost in costs),
         "set": job.settings.set,
         "questions": [{"name": q.name, "question_id": q.question_id, "text": q.text} for q in job.questions],
     }
 
 
+def _approximates(job: _Job, measured: dict[str, float]) -> dict[str, Any]:
+    """What a cascade's matrix says of itself wherever it is named: the sentence `claim`, and its parts."""
+    cascade = cast(CascadeAnswerer, job.stored.answerer)
+    evidence = cascade.thresholds.evidence
+    n_cells, n_saved = int(measured["cells"]), int(measured["calls_saved"])
+    return {
+        "answerer": cascade.names[1],
+        "key": cascade.teacher.key,
+        "agreement": evidence.target,
+        "confidence": evidence.confidence,
+        "calls_saved": n_saved,
+        "share_saved": measured["share_saved"],
+        "claim": f"{cascade.claim}; {saved_text(n_cells, n_saved)}",
+    }
+
+
 def _models(job: _Job) -> dict[str, Any]:
-    """`model` and `model_digest`; of an ensemble lists of these, in the order of `members` (and of `spec.members`)."""
+    """`model` and `model_digest`; of an ensemble or a cascade lists of these, in the order of `members`."""
     infos = [asdict(info) if info else None for info in job.models.values()]
     digests = [info.digest if info else None for info in job.models.values()]
     if not job.stored.members:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qaemb.answers import answerer_settings, open_answerer
+from qaemb.answers import CascadeAnswerer, answerer_settings, open_answerer
 from qaemb.answers.plan import Wanted
 from qaemb.answers.stored import Stored
 from qaemb.errors import BadInput, BadParameter
@@ -60,7 +60,7 @@ def evaluate(settings: Settings, workspace: Workspace, asked: Evaluation) -> Non
     low_mass = settings.validate_.low_mass
     tables = {name: ev.per_question(gold, found, low_mass) for name, found in answers.items()}
     summaries = {
-        name: {"key": opened[name].answerer.key, **ev.overall(gold, answers[name], tables[name], low_mass, asked.seed)}
+        name: {**_identity(opened[name]), **ev.overall(gold, answers[name], tables[name], low_mass, asked.seed)}
         for name in answers
     }
     alike = ev.agreement(gold, answers)
@@ -86,7 +86,7 @@ def _open(settings: Settings, workspace: Workspace, asked: Evaluation) -> dict[s
         under = _under_prompts(spec, asked)
         spec, names = spec | under, tuple(under)
     root = workspace.root / settings.answers.store
-    opened = {name: Stored(name, open_answerer(name, spec, workspace.model), root) for name in names}
+    opened = {name: Stored(name, open_answerer(name, spec, workspace.model, workspace.root), root) for name in names}
     if asked.prompts:
         for first, second in combinations(opened.values(), 2):
             if first.answerer.key == second.answerer.key:
@@ -100,8 +100,8 @@ def _under_prompts(spec: Mapping[str, AnswererSettings], asked: Evaluation) -> d
         raise BadParameter(f"--prompt goes with one --answerer, not with {len(asked.answerers)}; leave out the others")
     name = asked.answerers[0]
     own = answerer_settings(name, spec)
-    if own.members:
-        raise BadParameter(f"--prompt can't be put to the ensemble `{name}`; name a member: {', '.join(own.members)}")
+    if own.parts:
+        raise BadParameter(f"--prompt can't be put to the {own.engine} `{name}`; name a member: {', '.join(own.parts)}")
     if own.prompt is None:
         raise BadParameter(f"--prompt can't be put to answerer `{name}`: engine `{own.engine}` takes none")
     for prompt in asked.prompts:
@@ -138,6 +138,12 @@ def _answer(stored: Stored, gold: GoldSet, block_texts: int) -> ev.CellAnswers:
     found = stored.read(wanted, asked)
     cells = gold.rows, gold.columns
     return ev.CellAnswers(found.margin[cells].astype(np.float64), found.mass[cells].astype(np.float64))
+
+
+def _identity(stored: Stored) -> dict[str, Any]:
+    """The key of an answerer, and of a cascade the sentence that says what it approximates."""
+    named = {"key": stored.answerer.key}
+    return named | ({"approximates": stored.answerer.claim} if isinstance(stored.answerer, CascadeAnswerer) else {})
 
 
 def _report(

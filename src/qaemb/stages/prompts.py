@@ -83,10 +83,11 @@ def show_prompt(settings: Settings, workspace: Workspace, name: str, answerer: s
 def _with_prompt(settings: Settings, workspace: Workspace, name: str, answerer: str) -> CausalAnswerer:
     """The answerer with its prompt replaced; BadParameter if no tokens of a local model can be shown for it."""
     spec = settings.answers.spec
-    if answerer in spec and spec[answerer].members:
+    if answerer in spec and spec[answerer].parts:
+        kind = "a cascade" if spec[answerer].cascade else "an ensemble"
         raise BadParameter(
-            f"answerer `{answerer}` is an ensemble, each member with a prompt of its own; name a member: "
-            f"{', '.join(spec[answerer].members)}"
+            f"answerer `{answerer}` is {kind}, each member with a prompt of its own; name a member: "
+            f"{', '.join(spec[answerer].parts)}"
         )
     takers = [key for key, own in spec.items() if own.prompt is not None]
     if answerer not in takers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,7 @@ def publish(settings: Settings, workspace: Workspace) -> None:
     margins = margin[manifest.names].to_numpy(np.float32)
     build_store(workspace.feature_repo, manifest, list(margin["segment_id"]), margins)
     print(f"publish: {manifest.job} is served: {size}, feature services {', '.join(manifest.sets)}")
+    _say_approximation("publish", manifest)
 
 
 def features(settings: Settings, workspace: Workspace, texts: list[str], set_name: str) -> pd.DataFrame:
@@ -41,6 +43,7 @@ def features(settings: Settings, workspace: Workspace, texts: list[str], set_nam
     """
     served = ServedFeatures(workspace.feature_repo)
     served.manifest.members(set_name)
+    _say_approximation("features", served.manifest)
     answerer = _published_answerer(settings, workspace, served.manifest.answerer)
     new = served.unknown(texts)
     if new:
@@ -63,7 +66,13 @@ def _published_answerer(settings: Settings, workspace: Workspace, name: str) -> 
     if name not in settings.answers.spec:
         known = ", ".join(settings.answers.spec)
         raise BadParameter(f"the published answerer `{name}` is not in params.yaml: answers.spec ({known})")
-    return open_answerer(name, settings.answers.spec, workspace.model)
+    return open_answerer(name, settings.answers.spec, workspace.model, workspace.root)
+
+
+def _say_approximation(title: str, manifest: Manifest) -> None:
+    """Say of a cascade what its answers are, on stderr: not among the features."""
+    if manifest.approximates:
+        print(f"{title}: `{manifest.answerer}` {manifest.approximates}", file=sys.stderr)
 
 
 def _manifest(settings: Settings, workspace: Workspace, spec: PublishSettings) -> Manifest:
@@ -71,22 +80,24 @@ def _manifest(settings: Settings, workspace: Workspace, spec: PublishSettings) -
     job = settings.answers.jobs[spec.job]
     digest = _approved_digest(workspace, spec.job)
     questions = load_set(workspace.questions, job.set)
+    answers = _answers_spec(workspace, spec.job)
     return Manifest(
         job=spec.job,
         answerer=job.answerer,
-        answerer_key=_answerer_key(workspace, spec.job),
+        answerer_key=answers["key"],
         answers_sha256=digest,
         questions=tuple(Question(question.name, question.text) for question in questions),
         sets={name: tuple(member.name for member in load_set(workspace.questions, name)) for name in spec.sets},
+        approximates=answers.get("approximates", {}).get("claim"),
     )
 
 
-def _answerer_key(workspace: Workspace, job: str) -> str:
+def _answers_spec(workspace: Workspace, job: str) -> dict[str, Any]:
     path = workspace.answers(job) / "spec.json"
-    key = read_json(path).get("key")
-    if not isinstance(key, str):
+    spec = read_json(path)
+    if not isinstance(spec.get("key"), str):
         raise BadInput(f"{path} has no `key` of the answerer; run `qaemb answers --job {job}` again")
-    return key
+    return spec
 
 
 def _approved_digest(workspace: Workspace, job: str) -> str:

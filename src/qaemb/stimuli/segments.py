@@ -10,6 +10,7 @@ import pandas as pd
 from qaemb.errors import BadInput
 from qaemb.identity import text_id
 from qaemb.settings import SegmentationSettings
+from qaemb.stimuli.marks import CLOSE, OPEN, has_mark
 from qaemb.stimuli.segmentation import SEGMENTATIONS, StoryWords
 
 
@@ -48,13 +49,16 @@ def segment_tables(
     """Return the tables `segments` (segment_id, text) and `occurrences` (story, index, time_s, segment_id).
 
     A text that stands in several places is one segment, listed at its first occurrence. Occurrences are in the order
-    of `stories` and, inside a story, of the index: word number, response row or sentence number.
+    of `stories` and, inside a story, of the index: word number, response row or sentence number. BadInput names the
+    word that holds a mark itself, where segments are to be marked.
     """
     cut = SEGMENTATIONS[settings.kind]
     texts: dict[str, str] = {}
     ids: dict[str, str] = {}  # text -> id: hashes each text once, most of the work where many texts repeat
     tables = []
     for name, story in story_words(words, stories, sentences):
+        if settings.mark:
+            _refuse_marks(name, story)
         pieces = cut(story, settings)
         for text in pieces.text:
             if text not in ids:
@@ -64,3 +68,13 @@ def segment_tables(
         tables.append(table.assign(segment_id=[ids[text] for text in pieces.text]))
     segments = pd.DataFrame({"segment_id": list(texts), "text": list(texts.values())})
     return segments, pd.concat(tables, ignore_index=True)
+
+
+def _refuse_marks(name: str, story: StoryWords) -> None:
+    for kind, texts in (("word", story.words), ("sentence", [text for _, _, text in story.sentences])):
+        for number, text in enumerate(texts):
+            if has_mark(text):
+                raise BadInput(
+                    f"story {name}: {kind} number {number}, `{text}`, holds `{OPEN}` or `{CLOSE}`, marks of segments; "
+                    "correct the transcript or set `mark: false` in the section segments"
+                )

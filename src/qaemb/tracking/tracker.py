@@ -14,8 +14,10 @@ from tqdm import tqdm
 from qaemb.errors import BadInput
 from qaemb.files import plain_os_errors, write_text
 from qaemb.identity import json_id
+from qaemb.tracking.models import log_model
 from qaemb.tracking.moved import follow_move
 from qaemb.tracking.record import RunRecord, clean_key, clean_metrics, clean_params, clean_tags
+from qaemb.tracking.student_model import ModelVersionRef, StudentModel
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -89,6 +91,13 @@ class Tracker:
         """Add metrics and files to a run that exists."""
         self._log_batches(run_id, clean_metrics(metrics), {}, {})
         self._log_files(run_id, files)
+
+    def log_model(self, run_id: str, student: StudentModel) -> ModelVersionRef:
+        """Log a student under a run, register it as a version of `student-NAME`, and return that version: models.py.
+
+        Load it with `mlflow.pyfunc.load_model`, after `mlflow.set_tracking_uri(tracker.uri)`.
+        """
+        return log_model(self._client(), run_id, student)
 
     def _client(self) -> MlflowClient:
         if self._opened is None:

@@ -9,7 +9,7 @@ from qaemb.answers.answerer import Answerer
 from qaemb.answers.engines.reference import ReferenceAnswerer
 from qaemb.answers.engines.server import server_answerer
 from qaemb.answers.engines.shared import SharedAnswerer
-from qaemb.answers.engines.student import StudentAnswerer
+from qaemb.answers.engines.student import student_answerer
 from qaemb.answers.engines.vllm import VllmAnswerer
 from qaemb.settings import AnswererSettings
 
@@ -17,6 +17,6 @@ ENGINES: dict[str, Callable[[AnswererSettings, Path], Answerer]] = {
     "reference": ReferenceAnswerer,
     "server": server_answerer,
     "shared": SharedAnswerer,
-    "student": StudentAnswerer,
+    "student": student_answerer,
     "vllm": VllmAnswerer,
 }

@@ -1,33 +1,42 @@
-"""Engine `student`, zero-shot: the similarity of text and question in an encoder's space.
+"""Engine `student`: a trained student, or where the settings name none, zero-shot similarity (zero_shot.py).
 
-    margin = scale * (cos(text, question) - mean over r of cos(text, r)),    r: a fixed list of reference questions
-
-Some texts are near to every question (they are long, or read like a question); taking away their mean similarity to
-questions removes that. The mean is over a fixed list in the package and not over the questions asked, so that a cell
-does not depend on what else is asked. A student always answers: its mass is 1.
+A trained student takes one pass of its encoder per text, whatever the number of questions. A text whose segment stands
+in double square brackets is read as before, segment, after; any other as it is. Where the student may not be trusted it
+abstains: its margin is there, and its mass is 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
-from qaemb.answers.answerer import Answers, Cost, Progress, check_finite, check_inputs, engine_version
+from qaemb.answers.answerer import Answerer, Answers, Cost, Progress, check_finite, check_inputs, engine_version
 from qaemb.answers.encoder import Encoder
-from qaemb.errors import BadParameter
+from qaemb.answers.engines.zero_shot import ZeroShotAnswerer
+from qaemb.answers.reference import reference_questions, reference_vector
+from qaemb.answers.students import Reader, Student, find_student, read_student
+from qaemb.answers.students.reading import is_marked, pieces, text_vectors
+from qaemb.errors import BadInput, BadParameter
 from qaemb.identity import json_id
 from qaemb.settings import AnswererSettings
 
+Vectors = NDArray[np.float32]
+
+
+def student_answerer(settings: AnswererSettings, folder: Path) -> Answerer:
+    """Return the trained student that the settings name, or the zero-shot one, on the encoder in `folder`."""
+    if settings.student is None:
+        return ZeroShotAnswerer(settings, folder)
+    return StudentAnswerer(settings, folder)
+
 
 class StudentAnswerer:
-    """Answers by similarity, one pass of the encoder per text, whatever the number of questions."""
+    """Answers as a student on disk was trained to."""
 
     def __init__(self, settings: AnswererSettings, folder: Path) -> None:
         if settings.prompt is not None:
@@ -35,16 +44,24 @@ class StudentAnswerer:
         if settings.dtype != "float32":
             raise BadParameter("engine `student` computes in float32; remove `dtype`")
         self.settings = settings
+        self.student: Student = read_student(find_student(str(settings.student)))
         self.encoder = Encoder(folder, settings.threads)
-        self._known: dict[str, NDArray[np.float32]] = {}  # vectors of the questions asked so far
+        self._known: dict[str, Vectors] = {}  # vectors of questions that it was not taught
+        if self.encoder.info.digest != self.student.encoder["digest"]:
+            raise BadInput(
+                f"student `{self.student.name}` stands on {self.student.encoder['name']} with digest "
+                f"{self.student.encoder['digest'][:12]}, but model `{self.encoder.name}` has "
+                f"{self.encoder.info.digest[:12]}; name the model that it was trained on"
+            )
 
     @cached_property
     def spec(self) -> dict[str, Any]:
-        """Model digest, scale, reference questions, version."""
+        """The student's and its encoder's digest, whether it abstains, and the version of this code."""
         return {
-            "family": "zero_shot",
+            "family": "student",
+            "student_digest": self.student.digest,
             "model_digest": self.encoder.info.digest,
-            "scale": self.settings.scale,
+            "abstain": self.settings.abstain,
             "reference_questions": reference_questions(),
             "dtype": self.settings.dtype,
             "engine_version": engine_version(),
@@ -61,38 +78,103 @@ class StudentAnswerer:
         return {}
 
     def cost(self, texts: Sequence[str], questions: Sequence[str]) -> Cost:
-        """Return the tokens of all texts and of the questions not yet seen, and how many texts are cut."""
+        """Return the tokens of all parts of all texts and of the questions to be read, and how many parts are cut."""
         check_inputs(texts, questions)
-        lengths, n_cut = self.encoder.lengths(texts)
-        new, _ = self.encoder.lengths(self._unknown(questions) or ["-"])
-        return Cost(sum(lengths) + sum(new), n_cut)
+        self._check_questions(questions)
+        read = (pieces(text, self._with_context(text)) for text in texts)
+        lengths, n_cut = self.encoder.lengths([piece for own in read for piece in own if piece] or ["-"])
+        new = [question for question in self._untaught(questions) if question not in self._known]
+        asked, _ = self.encoder.lengths(new or ["-"])
+        return Cost(sum(lengths) + (sum(asked) if new else 0), n_cut)
 
     def answer(self, texts: Sequence[str], questions: Sequence[str], progress: Progress | None = None) -> Answers:
-        """Return margin of every text and question, and mass 1."""
+        """Return margin of every text and question; mass 1, or 0 where the student abstains.
+
+        BadInput names a question that the student does not know and can't score.
+        """
         check_inputs(texts, questions)
-        probes = self._vectors(questions) - self._centre  # cos(t, q) - mean cos(t, r) = t . (q - mean r)
-        vectors = self.encoder.embed(texts)
-        margin = np.float32(self.settings.scale) * (vectors @ probes.T)
+        self._check_questions(questions)
+        context = np.array([self._with_context(text) for text in texts])
+        margin = np.empty((len(texts), len(questions)), np.float32)
+        for reader in self.student.readers:
+            rows = np.flatnonzero(context == reader.context)
+            if len(rows):
+                own = [texts[row] for row in rows]
+                vectors = text_vectors(own, reader.context, self.encoder.embed, self.encoder.width)
+                margin[rows] = self._margins(reader, vectors, questions)
         if progress:
             progress(margin.size)
-        return check_finite(Answers(margin.astype(np.float32), np.ones_like(margin, dtype=np.float32)))
+        mass = np.broadcast_to(self._trusted(questions).astype(np.float32), margin.shape).copy()
+        return check_finite(Answers(margin, mass))
+
+    def _with_context(self, text: str) -> bool:
+        """Return whether a text is read as before, segment, after: it is marked, and the student can."""
+        marked = is_marked(text)
+        if self.student.reader(marked):
+            return marked
+        if not marked:
+            raise BadInput(
+                f"student `{self.student.name}` reads segments with marked context only, and `{text[:60]}` has none; "
+                "use a segmentation with `mark: true`"
+            )
+        return False
+
+    def _margins(self, reader: Reader, vectors: Vectors, questions: Sequence[str]) -> Vectors:
+        """Return margins (texts, questions): heads for taught questions, the conditioned score for the others."""
+        out = np.empty((len(vectors), len(questions)), np.float32)
+        columns = [column for column, question in enumerate(questions) if self._has_head(reader, question)]
+        others = [column for column in range(len(questions)) if column not in set(columns)]
+        if columns:
+            assert reader.heads is not None
+            out[:, columns] = reader.heads.margins(vectors, [self._places[questions[column]] for column in columns])
+        if others:
+            assert reader.conditioned is not None
+            asked = self._question_vectors([questions[column] for column in others])
+            out[:, others] = reader.conditioned.margins(vectors, asked, self._reference)
+        return out
+
+    def _trusted(self, questions: Sequence[str]) -> NDArray[np.bool_]:
+        """Return for each question whether the student answers it; always, where it is told not to abstain."""
+        if not self.settings.abstain:
+            return np.ones(len(questions), bool)
+        return np.array([self._trusts(question) for question in questions])
+
+    def _trusts(self, question: str) -> bool:
+        if question in self._places:
+            return self.student.questions[self._places[question]].trusted
+        least = self.student.trust.least_similarity
+        anchors = [reader.conditioned.anchors for reader in self.student.readers if reader.conditioned]
+        if least is None or not anchors:
+            return False
+        return bool((anchors[0] @ self._question_vectors([question])[0]).max() >= least)
+
+    def _check_questions(self, questions: Sequence[str]) -> None:
+        for reader in self.student.readers:
+            lacking = [question for question in questions if not self._has_head(reader, question)]
+            if lacking and reader.conditioned is None:
+                raise BadInput(
+                    f"student `{self.student.name}` was taught {len(self.student.questions)} questions and can't "
+                    f"answer others, such as `{lacking[0]}`; take them out of the set, or a student of kind "
+                    "`conditioned`"
+                )
+
+    def _has_head(self, reader: Reader, question: str) -> bool:
+        return reader.heads is not None and question in self._places
+
+    def _untaught(self, questions: Sequence[str]) -> list[str]:
+        return [question for question in dict.fromkeys(questions) if question not in self._places]
 
     @cached_property
-    def _centre(self) -> NDArray[np.float32]:
-        """The mean vector (d,) of the reference questions."""
-        return self.encoder.embed(reference_questions()).mean(axis=0, dtype=np.float64).astype(np.float32)
+    def _places(self) -> dict[str, int]:
+        """Column of each taught question."""
+        return {question.text: column for column, question in enumerate(self.student.questions)}
 
-    def _unknown(self, questions: Sequence[str]) -> list[str]:
-        return [question for question in dict.fromkeys(questions) if question not in self._known]
+    @cached_property
+    def _reference(self) -> Vectors:
+        return reference_vector(self.encoder)
 
-    def _vectors(self, questions: Sequence[str]) -> NDArray[np.float32]:
-        new = self._unknown(questions)
+    def _question_vectors(self, questions: Sequence[str]) -> Vectors:
+        new = [question for question in dict.fromkeys(questions) if question not in self._known]
         if new:
             self._known.update(zip(new, self.encoder.embed(new), strict=True))
         return np.stack([self._known[question] for question in questions])
-
-
-def reference_questions() -> list[str]:
-    """Return the fixed questions whose mean similarity is taken away from every text's similarities."""
-    text = files("qaemb.answers").joinpath("reference_questions.yaml").read_text(encoding="utf-8")
-    return [str(question) for question in yaml.safe_load(text)]

@@ -1,0 +1,128 @@
+"""A language model that learns GPT-4's answers of lebel_pcs: `python -m benchmarks.student.lm OUT --minutes 60`.
+
+Trains on train stories and 60 of the 86 questions, then answers all 86 on the two test stories with engine `shared`.
+Killed, it goes on when started again. Needs the data: environment variable QAEMB_LEBEL_PCS names its folder, and the
+base model: `qaemb model --model smollm2`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.record import write_result
+from qaemb.answers import build_answerer
+from qaemb.distill.cells import TeacherCells, split_questions
+from qaemb.distill.lm import LmResult, LmTraining, train_lm
+from qaemb.distill.lm.evaluation import question_aucs
+from qaemb.settings import AnswererSettings
+
+ROOT = Path(__file__).parents[2]
+PROMPT = str(Path(__file__).with_name("short.yaml"))
+N_UNSEEN = 26
+CHOSEN: dict[str, Any] = {}
+
+
+def main() -> None:
+    """Train, answer the test stories, write OUT/result.json and OUT/test_margins.npz."""
+    arguments = _arguments()
+    train, test = read_cells()
+    seen, unseen = split_questions(len(train.questions), N_UNSEEN, seed=0)
+    changes = json.loads(arguments.settings)
+    settings = LmTraining(**{**CHOSEN, "minutes": arguments.minutes, "threads": arguments.threads, **changes})
+    result = train_lm(arguments.base, PROMPT, train.columns(seen), settings, arguments.out / "student")
+    margins, seconds = _answer(result.model, test, arguments.threads)
+    np.savez_compressed(arguments.out / "test_margins.npz", margin=margins, groups=np.array(test.groups))
+    aucs = question_aucs(margins, test)
+    epoch = result_of_epoch(result)
+    headline = {
+        "seen_auc": float(np.nanmean(aucs[seen])),
+        "unseen_auc": float(np.nanmean(aucs[unseen])),
+        "train_cells_per_s": result.figures["cells_per_s"],
+        "train_tokens_per_s": result.figures["tokens_per_s"],
+        "epoch_hours": epoch,
+        "answer_cells_per_s": margins.size / seconds,
+    }
+    figures = {
+        "training": result.figures,
+        "curve": result.curve,
+        "auc_per_question": aucs.tolist(),
+        "seen": seen.tolist(),
+        "unseen": unseen.tolist(),
+        "seen_auc_per_story": _per_story(margins, test, seen),
+        "unseen_auc_per_story": _per_story(margins, test, unseen),
+    }
+    print(write_result("result", headline, asdict(settings), figures, arguments.out))
+
+
+def read_cells() -> tuple[TeacherCells, TeacherCells]:
+    """Return the teacher's cells of the train and of the test stories; a text is a TR with those before and after."""
+    folder = os.environ.get("QAEMB_LEBEL_PCS")
+    if not folder:
+        sys.exit("set QAEMB_LEBEL_PCS to the folder of lebel_pcs (docs/datasets.md says how to get it)")
+    stories = json.loads((Path(folder) / "texts.json").read_text(encoding="utf-8"))
+    labels = np.load(Path(folder) / "gpt4_labels.npz")
+    return _cells(stories, labels, "train"), _cells(stories, labels, "test")
+
+
+def _cells(stories: dict[str, Any], labels: Any, split: str) -> TeacherCells:
+    texts, groups, rows = [], [], []
+    for story in sorted(name for name in stories if stories[name]["split"] == split):
+        words = ["", *stories[story]["texts"], ""]
+        for tr in range(len(words) - 2):
+            text = " ".join(filter(None, words[tr : tr + 3]))
+            if text.strip():
+                texts.append(text)
+                groups.append(story)
+                rows.append(labels[story][tr])
+    values = np.array(rows, np.float32)
+    questions = [str(question) for question in labels["questions"]]
+    return TeacherCells(texts, questions, values, np.ones(values.shape, bool), groups)
+
+
+def _answer(model: Path, test: TeacherCells, threads: int | None) -> tuple[np.ndarray, float]:
+    """Margins (texts, questions) as the pipeline gets them, and the seconds they took."""
+    settings = AnswererSettings.model_validate(
+        {"engine": "shared", "model": "student", "prompt": PROMPT, "threads": threads, "batch_tokens": 1024}
+    )
+    begin = time.perf_counter()
+    answers = build_answerer("student", settings, model).answer(test.texts, test.questions)
+    return answers.margin, time.perf_counter() - begin
+
+
+def _per_story(margins: np.ndarray, test: TeacherCells, questions: np.ndarray) -> dict[str, float]:
+    """Mean AUC over questions in each story alone."""
+    found = {}
+    for story in sorted(set(test.groups)):
+        rows = np.flatnonzero([group == story for group in test.groups])
+        aucs = question_aucs(margins[rows][:, questions], test.rows(rows).columns(questions))
+        found[story] = float(np.nanmean(aucs))
+    return found
+
+
+def result_of_epoch(result: LmResult) -> float:
+    """Hours that one visit of every train text takes at the speed of the training."""
+    about = json.loads((result.model.parent / "training.json").read_text(encoding="utf-8"))
+    return float(about["data"]["train_texts"] / result.figures["texts_per_s"] / 3600)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, help="folder for the student and result.json")
+    parser.add_argument("--base", type=Path, default=ROOT / "data" / "work" / "models" / "smollm2")
+    parser.add_argument("--minutes", type=float, default=60.0, help="training ends after so many")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--settings", default="{}", help='other settings of LmTraining, as JSON: {"rank": 8}')
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""Cascades: a cheap student answers where it is sure that its answer stands, the teacher is asked the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qaemb.answers.answerer import Answerer, Answers, Cost, Progress
+from qaemb.answers.plan import Block, block_inputs, cover
+from qaemb.answers.thresholds import Thresholds
+from qaemb.errors import BadParameter
+from qaemb.identity import json_id, text_id
+
+_BLOCK_TEXTS = 256  # texts that the teacher is asked about at once
+
+
+class CascadeAnswerer:
+    """An answerer that approximates its teacher; it has no model and no stored cells of its own.
+
+    A cell is the student's where its margin lies outside its question's band (and its mass is above 0), else the
+    teacher's: margin and mass as that one gives them. `names` are those of student and teacher in answers.spec.
+    """
+
+    def __init__(self, student: Answerer, teacher: Answerer, thresholds: Thresholds, names: tuple[str, str]) -> None:
+        self.student, self.teacher, self.names = student, teacher, names
+        self._thresholds = thresholds
+        self._seen = self._saved = 0
+        self._last: tuple[tuple[tuple[str, ...], tuple[str, ...]], Answers] | None = None
+
+    @cached_property
+    def thresholds(self) -> Thresholds:
+        """The thresholds; BadParameter where they were made for another student or teacher, or these are one."""
+        name, keys = self.names, (self.student.key, self.teacher.key)
+        if keys[0] == keys[1]:
+            raise BadParameter(
+                f"student `{name[0]}` and teacher `{name[1]}` of a cascade have one key: they give the same answers, "
+                "so that nothing is saved; name two different answerers"
+            )
+        made_for = (self._thresholds.student, self._thresholds.teacher)
+        for role, own, key, wanted in zip(("student", "teacher"), name, keys, made_for, strict=True):
+            if key != wanted:
+                raise BadParameter(
+                    f"the cascade's thresholds were made for a {role} with key {wanted or 'unknown'}, but `{own}` has "
+                    f"{key}: what it answers has changed; run `qaemb cascade` again"
+                )
+        return self._thresholds
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """The teacher that it approximates, how well, the thresholds, and both members' keys and specs."""
+        values, evidence = self.thresholds.to_dict(), self.thresholds.evidence
+        return {
+            "family": "cascade",
+            "approximates": self.teacher.key,
+            "target": evidence.target,
+            "confidence": evidence.confidence,
+            "thresholds": {"bands": values["bands"], "default": values["default"]},
+            "student": {"key": self.student.key, "spec": self.student.spec},
+            "teacher": {"key": self.teacher.key, "spec": self.teacher.spec},
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """The hash of `spec`."""
+        return json_id(self.spec)
+
+    @property
+    def claim(self) -> str:
+        """What it is, for a user: whom it approximates, at which agreement and confidence."""
+        evidence = self.thresholds.evidence
+        return (
+            f"approximates `{self.names[1]}`: at least {evidence.target:.6g} of the cells are answered yes or no as it "
+            f"would, with confidence {evidence.confidence:.6g}"
+        )
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Cells answered since it was built, calls of the teacher saved, and the members' figures by their names."""
+        members = zip(self.names, (self.student, self.teacher), strict=True)
+        own = {f"{name}.{figure}": value for name, member in members for figure, value in member.figures.items()}
+        return own if self._seen == 0 else own | self.savings(self._seen, self._saved)
+
+    def savings(self, n_cells: int, n_saved: int) -> dict[str, float]:
+        """Return the figures of so many cells: what it approximates, how well, and the calls saved (one a cell)."""
+        evidence, teacher = self.thresholds.evidence, self.names[1]
+        return {
+            f"approximates.{teacher}.agreement": evidence.target,
+            f"approximates.{teacher}.confidence": evidence.confidence,
+            "cells": n_cells,
+            "calls_saved": n_saved,
+            "share_saved": round(n_saved / n_cells, 6),
+        }
+
+    def sure(self, student: Answers, questions: Sequence[str]) -> NDArray[np.bool_]:
+        """Return where the student's answers (texts, questions) stand; `questions` are their texts."""
+        return self.thresholds.sure(student, [text_id(question) for question in questions])
+
+    def cost(self, texts: Sequence[str], questions: Sequence[str]) -> Cost:
+        """Return the cost of the student's cells and of those that the teacher is asked.
+
+        The student answers for it, which one that is worth having does in little time; `answer` takes what it said.
+        """
+        own = self.student.cost(texts, questions)
+        asked = ~self.sure(self._student_answers(texts, questions), questions)
+        costs = [
+            self.teacher.cost(*block_inputs(texts, questions, block)) for block in self._blocks(texts, questions, asked)
+        ]
+        prices = [cost.usd for cost in (own, *costs) if cost.usd is not None]
+        # A text that the teacher cuts may stand in several blocks, and count once in each: so they are counted whole.
+        rows = [texts[row] for row in np.flatnonzero(asked.any(axis=1))]
+        n_cut = max(own.n_cut, self.teacher.cost(rows, questions).n_cut if rows else 0)
+        return Cost(own.tokens + sum(cost.tokens for cost in costs), n_cut, sum(prices) if prices else None)
+
+    def answer(self, texts: Sequence[str], questions: Sequence[str], progress: Progress | None = None) -> Answers:
+        """Return the student's answers where it is sure, the teacher's elsewhere."""
+        student = self._student_answers(texts, questions)
+        sure = self.sure(student, questions)
+        if progress and sure.any():
+            progress(int(sure.sum()))
+        asked = Answers(np.full_like(student.margin, np.nan), np.full_like(student.mass, np.nan))
+        for block in self._blocks(texts, questions, ~sure):
+            found = self.teacher.answer(*block_inputs(texts, questions, block), progress)
+            cells = np.ix_(block.rows, block.columns)
+            asked.margin[cells], asked.mass[cells] = found.margin, found.mass
+        self._seen, self._saved = self._seen + sure.size, self._saved + int(sure.sum())
+        return merge(student, asked, sure)
+
+    def _blocks(self, texts: Sequence[str], questions: Sequence[str], asked: NDArray[np.bool_]) -> Sequence[Block]:
+        return cover(self.teacher, texts, questions, asked, _BLOCK_TEXTS)
+
+    def _student_answers(self, texts: Sequence[str], questions: Sequence[str]) -> Answers:
+        """The student's answers; the last ones are kept, so that they are not worked out for the cost and again."""
+        asked = (tuple(texts), tuple(questions))
+        if self._last is None or self._last[0] != asked:
+            self._last = (asked, self.student.answer(texts, questions))
+        return self._last[1]
+
+
+def merge(student: Answers, teacher: Answers, sure: NDArray[np.bool_]) -> Answers:
+    """Return the student's cells where it is `sure`, the teacher's elsewhere."""
+    margin = np.where(sure, student.margin, teacher.margin)
+    return Answers(margin, np.where(sure, student.mass, teacher.mass))
+
+
+def saved_text(n_cells: int, n_saved: int) -> str:
+    """Return the saved calls in words.
+
+    >>> saved_text(5000, 3800)
+    '3,800 of 5,000 calls saved (76.0 %)'
+    """
+    return f"{n_saved:,} of {n_cells:,} calls saved ({100 * n_saved / n_cells:.1f} %)"

@@ -1,0 +1,1 @@
+"""The distill room: small models that learn to answer as a teacher does."""

@@ -1,0 +1,112 @@
+"""A teacher's cells, from which students learn, and splits of them by story and by question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qaemb.errors import BadInput, BadParameter
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TeacherCells:
+    """What a teacher said of T texts and Q questions, hard (0 or 1) or soft (its probability of yes).
+
+    `labels` float32 (T, Q) in [0, 1] and `known` bool (T, Q): where the teacher was asked; other labels are never
+    looked at, but must be in range, too. `groups` (T,): the story of each text, the unit of every split. A text may
+    occur more than once, a question may not. BadInput says which text, question, story or cell is wrong.
+    """
+
+    texts: list[str]
+    questions: list[str]
+    labels: NDArray[np.float32]
+    known: NDArray[np.bool_]
+    groups: list[str]
+
+    def __post_init__(self) -> None:
+        _check_strings("text", self.texts)
+        _check_strings("question", self.questions)
+        repeated = sorted({question for question in self.questions if self.questions.count(question) > 1})
+        if repeated:
+            raise BadInput(f"question `{repeated[0]}` is listed twice; list it once")
+        if len(self.groups) != len(self.texts):
+            raise BadInput(f"{len(self.texts)} texts have {len(self.groups)} stories; give the story of each text")
+        _check_strings("story of text", self.groups)
+        shape = (len(self.texts), len(self.questions))
+        for name, values, kind in (("labels", self.labels, np.float32), ("known", self.known, np.bool_)):
+            if values.shape != shape or values.dtype != kind:
+                raise BadInput(
+                    f"{name} are {values.dtype} {values.shape}; {len(self.texts)} texts and {len(self.questions)} "
+                    f"questions need {np.dtype(kind)} {shape}"
+                )
+        wrong = np.argwhere(~((self.labels >= 0) & (self.labels <= 1)))
+        if len(wrong):
+            row, column = wrong[0]
+            raise BadInput(
+                f"the label of text number {row}, question number {column}, is {self.labels[row, column]}, not in "
+                "[0, 1]; give a probability of yes, and where there is none give 0 and set `known` to false"
+            )
+
+    def rows(self, rows: NDArray[np.integer]) -> TeacherCells:
+        """Return the cells of some texts, in the order of their numbers."""
+        return TeacherCells(
+            [self.texts[row] for row in rows],
+            self.questions,
+            self.labels[rows],
+            self.known[rows],
+            [self.groups[row] for row in rows],
+        )
+
+    def columns(self, columns: NDArray[np.integer]) -> TeacherCells:
+        """Return the cells of some questions, in the order of their numbers."""
+        questions = [self.questions[column] for column in columns]
+        return TeacherCells(self.texts, questions, self.labels[:, columns], self.known[:, columns], self.groups)
+
+    def stories(self, names: Sequence[str]) -> TeacherCells:
+        """Return the cells of some stories, in the order of the texts; BadInput names a story that has no text."""
+        unknown = sorted(set(names) - set(self.groups))
+        if unknown:
+            raise BadInput(f"no text is of story {unknown[0]}; there are {', '.join(sorted(set(self.groups)))}")
+        wanted = set(names)
+        return self.rows(np.flatnonzero([group in wanted for group in self.groups]))
+
+
+def split_groups(groups: Sequence[str], held_out_share: float, seed: int) -> tuple[Rows, Rows]:
+    """Return the numbers of the texts to train on and of those held out, both ascending, by whole stories.
+
+    The share is one of stories, rounded, at least one and not all. The split depends on the names of the stories and
+    on the seed, not on the order of the texts. BadInput with fewer than two stories.
+    """
+    if not 0 < held_out_share < 1:
+        raise BadParameter(f"held_out_share is {held_out_share}; give a share of the stories between 0 and 1")
+    names = sorted(set(groups))
+    if len(names) < 2:
+        raise BadInput(f"{len(names)} stories can't be split into train and held-out stories; give at least two")
+    n_held_out = min(max(1, round(held_out_share * len(names))), len(names) - 1)
+    chosen = {names[i] for i in np.random.default_rng(seed).permutation(len(names))[:n_held_out]}
+    held_out = np.array([group in chosen for group in groups])
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def split_questions(n: int, n_unseen: int, seed: int) -> tuple[Rows, Rows]:
+    """Return the numbers of the questions to train on and of those never seen in training, both ascending.
+
+    BadParameter if no question, or none to train on, would be left on a side.
+    """
+    if not 0 < n_unseen < n:
+        raise BadParameter(f"n_unseen is {n_unseen} of {n} questions; leave at least one on each side")
+    order = np.random.default_rng(seed).permutation(n)
+    return np.sort(order[n_unseen:]), np.sort(order[:n_unseen])
+
+
+def _check_strings(kind: str, values: Sequence[str]) -> None:
+    if len(values) == 0:
+        raise BadInput(f"there is no {kind}; give at least one")
+    for number, value in enumerate(values):
+        if not isinstance(value, str) or not value.strip():
+            raise BadInput(f"{kind} number {number} is empty or not a string; correct or remove it")

@@ -1,0 +1,157 @@
+"""One training of a student: its steps, evaluations and checkpoints. Imported only when a model is trained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qaemb.answers.packing import Pack
+from qaemb.distill.cells import TeacherCells, split_groups
+from qaemb.distill.lm.adapter import adapter_info
+from qaemb.distill.lm.checkpoint import Checkpoint, Course, identity, load_checkpoint, save_checkpoint
+from qaemb.distill.lm.evaluation import question_aucs, validation_sample
+from qaemb.distill.lm.loss import cross_entropy
+from qaemb.distill.lm.sampling import Sampler
+from qaemb.distill.lm.sequences import batch, pack_text
+from qaemb.distill.lm.settings import LmTraining
+from qaemb.distill.lm.student import LmStudent
+from qaemb.errors import BadInput, QaembError
+
+
+class Training:
+    """What is fixed in a training, and its `course` so far."""
+
+    def __init__(self, base: Path, prompt: str, data: TeacherCells, settings: LmTraining, checkpoint: Path) -> None:
+        train, held_out = split_groups(data.groups, settings.held_out_share, settings.seed)
+        self.train = data.rows(train)
+        self.sample = _sample(data.rows(held_out), settings)
+        self.sampler = Sampler(self.train, settings)
+        self.student = LmStudent(base, prompt, settings)
+        frame = self.student.frame
+        self.adapter = adapter_info(frame.info, settings.n_layers, frame.prompt.content())
+        self.about: dict[str, Any] = {"adapter": asdict(self.adapter), "settings": asdict(settings)}
+        self.rendered = frame.renderer.render(self.train.texts, data.questions)
+        self._rendered_sample = frame.renderer.render(self.sample.texts, data.questions)
+        self._settings, self._checkpoint = settings, checkpoint
+        self._key = identity(self.about, data)
+        self._learnt = self.student.learnt()
+        self._optimizer = torch.optim.AdamW(
+            self._learnt.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.course = Course()
+
+    def begin(self) -> None:
+        """Go on from the checkpoint, or evaluate the model as it is before the first step."""
+        state = load_checkpoint(self._checkpoint, self._key)
+        if state is None:
+            self.student.check_alike(self._rendered_sample)
+            self.evaluate()
+            return
+        self.course = state.course
+        self.put(state.learnt)
+        self._optimizer.load_state_dict(state.optimizer)
+
+    def is_over(self) -> bool:
+        """Return whether the steps or the minutes are used up, or the figures have stopped getting better."""
+        return self._progress() >= 1 or self.course.stale >= self._settings.patience
+
+    def step(self) -> float:
+        """Take one step; return its loss, without the mass. QaembError where it is not finite."""
+        with self._timed("training_seconds"):
+            step = self.sampler.step(self.course.step)
+            packed = batch([self._tree(text, asked) for text, asked in zip(step.texts, step.asked, strict=True)])
+            torch.manual_seed(1_000_003 * self._settings.seed + self.course.step)  # dropout
+            self.student.peft.train()
+            margin, log_mass = self.student.forward(packed, with_mass=self._settings.mass_weight > 0)
+            yes, no = (torch.from_numpy(values).to(margin.device) for values in (step.yes, step.no))
+            loss = cross_entropy(margin, yes, no)
+            self._descend(loss if log_mass is None else loss - self._settings.mass_weight * log_mass)
+            value = loss.item()
+        course = self.course
+        course.step += 1
+        course.cells += len(step.yes)
+        course.tokens += packed.n_tokens
+        course.texts += len(step.texts)
+        course.loss_sum += value
+        course.loss_steps += 1
+        return value
+
+    def evaluate(self) -> None:
+        """Measure on the held-out stories; keep the parameters if they are the best so far."""
+        course, known = self.course, self.sample.known
+        with self._timed("evaluation_seconds"):
+            margins = self.student.margins(self._rendered_sample, self._settings.texts_per_batch)
+        auc = float(np.nanmean(question_aucs(margins, self.sample)))
+        labels = torch.from_numpy(self.sample.labels[known])
+        loss = cross_entropy(torch.from_numpy(margins[known]), labels, 1 - labels)
+        entry = {"step": course.step, "seconds": round(course.seconds, 1), "auc": auc, "held_out_loss": loss.item()}
+        if course.loss_steps:
+            entry["train_loss"] = course.loss_sum / course.loss_steps
+        course.curve.append(entry)
+        course.loss_sum, course.loss_steps = 0.0, 0
+        course.stale += 1
+        if auc > course.best_auc:
+            course.best_auc, course.best_step, course.stale = auc, course.step, 0
+            course.best = {name: value.detach().cpu().clone() for name, value in self._learnt.items()}
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        learnt = {name: value.detach() for name, value in self._learnt.items()}
+        save_checkpoint(self._checkpoint, self._key, Checkpoint(self.course, learnt, self._optimizer.state_dict()))
+
+    def put(self, learnt: dict[str, Tensor]) -> None:
+        """Set the parameters that are trained."""
+        with torch.no_grad():
+            for name, value in self._learnt.items():
+                value.copy_(learnt[name])
+
+    def _tree(self, text: int, asked: np.ndarray) -> Pack:
+        """The prompts of a text as one tree, whatever its size."""
+        endings = [self.rendered.suffixes[question] for question in asked]
+        return pack_text(self.rendered.shared[text], endings, sum(map(len, endings)))[0]
+
+    def _descend(self, loss: Tensor) -> None:
+        if not torch.isfinite(loss):
+            raise QaembError(
+                f"the loss is {loss.item()} at step {self.course.step}; lower learning_rate, or take dtype float32"
+            )
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rate()
+        self._optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(list(self._learnt.values()), self._settings.clip)
+        self._optimizer.step()
+
+    def _rate(self) -> float:
+        """The learning rate of the next step: up over the warmup, then down to 0 at the end."""
+        up = min(1.0, (self.course.step + 1) / max(1, self._settings.warmup))
+        return self._settings.learning_rate * up * max(0.0, 1 - self._progress())
+
+    def _progress(self) -> float:
+        """How much of the steps, or of the minutes, is used up: 0 to 1, the larger."""
+        spent = self.course.seconds / (60 * self._settings.minutes) if self._settings.minutes else 0.0
+        return max(self.course.step / self.sampler.n_steps, spent)
+
+    @contextmanager
+    def _timed(self, what: Literal["training_seconds", "evaluation_seconds"]) -> Iterator[None]:
+        begin = time.monotonic()
+        yield
+        setattr(self.course, what, getattr(self.course, what) + time.monotonic() - begin)
+
+
+def _sample(held_out: TeacherCells, settings: LmTraining) -> TeacherCells:
+    sample = validation_sample(held_out, settings.validation_texts, settings.seed)
+    if np.isnan(question_aucs(np.zeros(sample.labels.shape), sample)).all():
+        raise BadInput(
+            f"in {len(sample.texts)} texts of held-out stories no question has both yes and no; raise validation_texts "
+            "or held_out_share"
+        )
+    return sample

@@ -1,0 +1,181 @@
+"""Training a student on frozen vectors: choices on held-out train stories, a fit on all of them, then grades.
+
+Test stories are looked at once, at the end, for figures; nothing is chosen by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from qaemb.answers.students import Conditioned, Heads, KnownQuestion, Reader, Student, Trust
+from qaemb.distill.cells import Rows, TeacherCells, split_groups
+from qaemb.distill.conditioned import (
+    ConditionedSettings,
+    FittedConditioned,
+    QuestionVectors,
+    fit_conditioned,
+    refit_conditioned,
+)
+from qaemb.distill.grades import grade_student, least_similarity, trusted
+from qaemb.distill.heads import HeadSettings, fit_heads, refit_heads
+from qaemb.distill.hidden_heads import HiddenSettings, fit_hidden, refit_hidden
+from qaemb.distill.teacher import in_own_words
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What one reader learns from: vectors (T, D) of the texts of `cells`, with or without context."""
+
+    context: bool
+    vectors: Vectors
+    cells: TeacherCells
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a student is trained.
+
+    `taught`: the student's own words for a question -> the teacher's questions that ask for it; None: the teacher's.
+    """
+
+    kind: str
+    test_stories: Sequence[str]
+    heads: HeadSettings = field(default_factory=HeadSettings)
+    hidden: HiddenSettings | None = None
+    conditioned: ConditionedSettings = field(default_factory=ConditionedSettings)
+    learnt_share: float = 1.0
+    least_auc: float = 0.6
+    held_out_share: float = 0.12
+    seed: int = 0
+    taught: Mapping[str, Sequence[str]] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """The student; per reader the grades on held-out train stories and on test stories, and what was chosen."""
+
+    student: Student
+    held_out: dict[str, pd.DataFrame]
+    test: dict[str, pd.DataFrame]
+    chosen: dict[str, Any] = field(default_factory=dict)
+
+
+def train_student(
+    name: str, encoder: Mapping[str, Any], lessons: Sequence[Lesson], questions: QuestionVectors, plan: Plan
+) -> Trained:
+    """Return a student of kind heads, conditioned or both that stands on `encoder` (name, wheel, digest).
+
+    `questions` are the vectors of the lessons' questions, which all lessons share in one order.
+    """
+    done = [_learn(lesson, questions, plan) for lesson in lessons]
+    held_out = {_name(lesson): one.held_out for lesson, one in zip(lessons, done, strict=True)}
+    weakest = pd.concat(held_out.values()).sort_values("auc", na_position="first").drop_duplicates("question")
+    order = done[0].held_out["question"]
+    table = weakest.set_index("question").loc[order].reset_index()
+    unseen = [one.conditioned for one in done if one.conditioned]
+    near = min(unseen, key=lambda fitted: fitted.mean_auc) if unseen else None
+    trust = Trust(plan.least_auc, least_similarity(near.auc, near.similarity, plan.least_auc) if near else None)
+    student = Student(
+        name=name,
+        encoder=encoder,
+        questions=tuple(_known(table, trusted(table, plan.least_auc))) if plan.kind != "conditioned" else (),
+        readers=tuple(one.reader for one in done),
+        trust=trust,
+    )
+    return Trained(
+        student,
+        held_out,
+        {_name(lesson): one.test for lesson, one in zip(lessons, done, strict=True) if one.test is not None},
+        {_name(lesson): one.chosen for lesson, one in zip(lessons, done, strict=True)},
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Learnt:
+    reader: Reader
+    held_out: pd.DataFrame
+    test: pd.DataFrame | None
+    chosen: dict[str, Any]
+    conditioned: FittedConditioned | None
+
+
+def _learn(lesson: Lesson, questions: QuestionVectors, plan: Plan) -> _Learnt:
+    is_test = np.isin(lesson.cells.groups, list(plan.test_stories))
+    train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
+    fit, held = _split(lesson.cells.rows(train).groups, plan)
+    fit, held = train[fit], train[held]
+    taught = lesson.cells if plan.taught is None else in_own_words(lesson.cells, plan.taught)
+    chosen: dict[str, Any] = {}
+    heads: Heads | None = None
+    conditioned: Conditioned | None = None
+    fitted: FittedConditioned | None = None
+    if plan.kind in ("heads", "both"):
+        held_heads, heads, found = _fit_heads(lesson.vectors, taught, (train, fit, held), plan)
+        held_margin, test_margin = held_heads.margins(lesson.vectors[held]), heads.margins(lesson.vectors[test])
+        chosen |= found
+    if plan.kind in ("conditioned", "both"):
+        fitted = fit_conditioned(lesson.vectors, lesson.cells, fit, held, questions, plan.conditioned)
+        conditioned = refit_conditioned(lesson.vectors[train], lesson.cells.rows(train), questions, fitted)
+        conditioned = replace(conditioned, scale=plan.learnt_share * conditioned.scale)
+        chosen |= {f"conditioned_{key}": value for key, value in fitted.choice.items()}
+        chosen["left_out_questions_auc"] = fitted.mean_auc
+    if heads is None:
+        assert fitted is not None
+        assert conditioned is not None
+        taught = lesson.cells
+        held_margin = fitted.conditioned.margins(lesson.vectors[held], questions.own, questions.reference)
+        test_margin = conditioned.margins(lesson.vectors[test], questions.own, questions.reference)
+    return _Learnt(
+        Reader(lesson.context, heads, conditioned),
+        grade_student(held_margin, taught.rows(held), plan.seed),
+        grade_student(test_margin, taught.rows(test), plan.seed) if len(test) else None,
+        chosen,
+        fitted,
+    )
+
+
+def _fit_heads(
+    vectors: Vectors, taught: TeacherCells, rows: tuple[Rows, Rows, Rows], plan: Plan
+) -> tuple[Heads, Heads, dict[str, Any]]:
+    """Return heads of the `fit` rows, heads of all, and what was chosen by the held-out ones; `rows`: all, fit, held."""
+    train, fit, held = rows
+    if plan.hidden:
+        hidden = fit_hidden(vectors, taught, fit, held, plan.heads, plan.hidden)
+        loss = min(row["held_out_log_loss"] for row in hidden.curve)
+        final = refit_hidden(vectors[train], taught.rows(train), hidden.epochs, plan.heads, plan.hidden)
+        return hidden.heads, final, {"epochs": hidden.epochs, "held_out_log_loss": loss}
+    linear = fit_heads(vectors, taught, fit, held, plan.heads)
+    loss = min(row["held_out_log_loss"] for row in linear.curve)
+    final = refit_heads(vectors[train], taught.rows(train), linear.penalty, plan.heads)
+    return linear.heads, final, {"penalty": linear.penalty, "held_out_log_loss": loss}
+
+
+def _split(groups: Sequence[str], plan: Plan) -> tuple[Rows, Rows]:
+    return split_groups(groups, plan.held_out_share, plan.seed)
+
+
+def _known(table: pd.DataFrame, is_trusted: NDArray[np.bool_]) -> list[KnownQuestion]:
+    return [
+        KnownQuestion(
+            text=str(row["question"]),
+            trusted=bool(ok),
+            **{name: _number(row[name]) for name in ("auc", "auc_low", "auc_high", "agreement", "ece", "yes_rate")},
+        )
+        for row, ok in zip(table.to_dict("records"), is_trusted, strict=True)
+    ]
+
+
+def _number(value: Any) -> float | None:
+    return None if pd.isna(value) else round(float(value), 4)
+
+
+def _name(lesson: Lesson) -> str:
+    return "context" if lesson.context else "plain"

@@ -1,0 +1,227 @@
+"""Stage `distill`: train a student on a teacher's answers, grade it, and log it as an MLflow model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from qaemb.answers.encoder import Encoder
+from qaemb.answers.models import read_model_info
+from qaemb.answers.reference import reference_vector
+from qaemb.answers.students import write_student
+from qaemb.answers.students.reading import is_marked, text_vectors
+from qaemb.answers.vectors import vectors_of
+from qaemb.distill.card import card
+from qaemb.distill.cells import TeacherCells
+from qaemb.distill.conditioned import QuestionVectors
+from qaemb.distill.heads import HeadSettings
+from qaemb.distill.hidden_heads import HiddenSettings
+from qaemb.distill.teacher import job_cells, published_cells
+from qaemb.distill.train import Lesson, Plan, Trained, train_student
+from qaemb.errors import BadInput, BadParameter
+from qaemb.features.inputs import read_approved, read_published
+from qaemb.files import read_table, write_json, write_table
+from qaemb.identity import text_id
+from qaemb.questions import load_set
+from qaemb.settings import Settings, StudentSettings
+from qaemb.tracking import RunRecord, StudentModel, StudentWeights, Tracker, data_tags
+from qaemb.workspace import Workspace
+
+
+def distill(settings: Settings, workspace: Workspace, student: str) -> None:
+    """Write data/work/students/NAME (the student, its card, grades per question), metrics, and an MLflow model.
+
+    BadParameter if the student is not in `distill.students` or its teacher is not there; BadInput if the teacher's
+    answers do not fit the data; BadMatrix if a job's matrix is not approved.
+    """
+    known = settings.distill.students
+    if student not in known:
+        raise BadParameter(f"no student `{student}` in distill.students; there are: {', '.join(known) or 'none'}")
+    own = known[student]
+    if own.kind == "lm":
+        from qaemb.stages.distill_lm import distill_lm
+
+        distill_lm(settings, workspace, student)
+        return
+    trained = _train(settings, workspace, student, own)
+    folder = workspace.students / student
+    write_student(trained.student, folder, card(trained.student, trained.test))
+    for kind, tables in (("held_out", trained.held_out), ("test", trained.test)):
+        for reader, table in tables.items():
+            write_table(folder / f"{kind}_{reader}.parquet", table)
+    metrics = _metrics(trained)
+    write_json(workspace.metrics("distill", student), metrics)
+    version = _log(settings, workspace, student, trained, metrics)
+    print(f"distill {student}: {_line(metrics)}; MLflow model {version}")
+
+
+def _train(settings: Settings, workspace: Workspace, name: str, own: StudentSettings) -> Trained:
+    info = read_model_info(workspace.model(own.model))
+    encoder = Encoder(workspace.model(own.model))
+    store = workspace.root / settings.answers.store / "vectors"
+    lessons = []
+    for cells in teacher_cells(settings, workspace, own):
+        context = is_marked(cells.texts[0])
+        vectors = text_vectors(cells.texts, context, lambda texts: vectors_of(encoder, texts, store), encoder.width)
+        lessons.append(Lesson(context, vectors, cells))
+    questions = lessons[0].cells.questions
+    asked = QuestionVectors(encoder.embed(questions), reference_vector(encoder))
+    plan = Plan(
+        kind=own.kind,
+        test_stories=settings.dataset.test_stories,
+        heads=HeadSettings(hard=own.hard, balance=own.balance),
+        hidden=HiddenSettings(own.hidden, seed=own.seed) if own.hidden else None,
+        learnt_share=own.learnt_share,
+        least_auc=own.least_auc,
+        held_out_share=own.held_out_share,
+        seed=own.seed,
+        taught=_taught(workspace, own, questions),
+    )
+    named = {"name": info.name, "package": info.package, "version": info.version, "digest": info.digest}
+    trained = train_student(name, named, lessons, asked, plan)
+    return replace(trained, student=replace(trained.student, about=_about(settings, own, lessons)))
+
+
+def teacher_cells(settings: Settings, workspace: Workspace, own: StudentSettings) -> list[TeacherCells]:
+    """Return the teacher's cells, one table per segmentation that the student reads."""
+    if own.job:
+        if own.job not in settings.answers.jobs:
+            raise BadParameter(
+                f"distill.students: no answers job `{own.job}`; there are: {', '.join(settings.answers.jobs)}"
+            )
+        job = settings.answers.jobs[own.job]
+        margin = read_approved(workspace.answers(own.job), workspace.validation(own.job))
+        mass = read_table(workspace.answers(own.job) / "mass.parquet")
+        questions = [question.text for question in load_set(workspace.questions, job.set)]
+        return [job_cells(margin, mass, questions, *_segments(workspace, job.segmentation))]
+    names, labels = read_published(workspace.dataset, str(own.published))
+    found = []
+    for segmentation in own.segmentations:
+        if segmentation not in settings.segments or settings.segments[segmentation].kind != "tr":
+            raise BadParameter(
+                f"distill.students: `{segmentation}` is no segmentation of kind `tr` in section segments"
+            )
+        found.append(published_cells(names, labels, *_segments(workspace, segmentation)))
+    return found
+
+
+def _segments(workspace: Workspace, segmentation: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    folder = workspace.segments(segmentation)
+    return read_table(folder / "segments.parquet"), read_table(folder / "occurrences.parquet")
+
+
+def _taught(workspace: Workspace, own: StudentSettings, questions: list[str]) -> dict[str, list[str]] | None:
+    """Return the bank's words -> the teacher's questions that ask for the same, None without a map.
+
+    The map names the teacher's questions by the hash of their words, which may not be ours to publish:
+    `questions: [{name: NAME, teacher: [ID, ...]}]`, NAME a question of the bank.
+    """
+    if own.question_map is None:
+        return None
+    path = workspace.root / own.question_map
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))["questions"]
+        wanted = {str(entry["name"]): [str(one) for one in entry["teacher"]] for entry in entries}
+    except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise BadInput(f"{path} is no question map (a list `questions` of `name` and `teacher`): {error}") from error
+    bank = {question.name: question.text for question in load_set(workspace.questions, "full")}
+    texts = {text_id(text): text for text in questions}
+    for name, ids in wanted.items():
+        if name not in bank:
+            raise BadInput(f"{path}: `{name}` is no question of the bank; correct or remove it")
+        unknown = [one for one in ids if one not in texts]
+        if unknown:
+            raise BadInput(f"{path}: the teacher has no question with id {unknown[0]} (for `{name}`); correct it")
+    return {bank[name]: [texts[one] for one in ids] for name, ids in wanted.items()}
+
+
+def _about(settings: Settings, own: StudentSettings, lessons: list[Lesson]) -> dict[str, Any]:
+    stories = sorted(set(lessons[0].cells.groups))
+    test = [story for story in stories if story in settings.dataset.test_stories]
+    known = sum(int(lesson.cells.known.sum()) for lesson in lessons)
+    return {
+        "teacher": own.job or own.published,
+        "data": settings.dataset.name,
+        "train stories": len(stories) - len(test),
+        "held out for choices": f"{own.held_out_share:.0%} of these",
+        "test stories": len(test),
+        "cells": known,
+        "kind": own.kind,
+        "licence": own.licence or "not stated",
+    }
+
+
+def _metrics(trained: Trained) -> dict[str, Any]:
+    """Return per form of reading the mean AUC, agreement and calibration error, held out and on test stories."""
+    found: dict[str, Any] = {"n_questions": len(trained.student.questions)}
+    found["n_trusted"] = sum(question.trusted for question in trained.student.questions)
+    for reader, table in trained.held_out.items():
+        tables = {"held_out": table, **({"test": trained.test[reader]} if reader in trained.test else {})}
+        figures = {
+            f"{part}_{name}": own[name].mean() for part, own in tables.items() for name in ("auc", "agreement", "ece")
+        }
+        found[reader] = {name: _rounded(value) for name, value in {**figures, **trained.chosen[reader]}.items()}
+    return found
+
+
+def _rounded(value: float) -> float | None:
+    return None if pd.isna(value) else round(float(value), 6)
+
+
+def _line(metrics: dict[str, Any]) -> str:
+    readers = {name: own for name, own in metrics.items() if isinstance(own, dict)}
+    said = (f"{name} AUC {own['held_out_auc']:.3f} held out" + _tested(own) for name, own in readers.items())
+    taught = (
+        f"{metrics['n_questions']} taught questions, {metrics['n_trusted']} trusted; " if metrics["n_questions"] else ""
+    )
+    return taught + "; ".join(said)
+
+
+def _tested(own: dict[str, Any]) -> str:
+    return "" if own.get("test_auc") is None else f", {own['test_auc']:.3f} on test stories"
+
+
+def _log(settings: Settings, workspace: Workspace, name: str, trained: Trained, metrics: dict[str, Any]) -> str:
+    """Write the MLflow run and the model version, and return the version's address."""
+    own, folder = settings.distill.students[name], workspace.students / name
+    flat = {
+        f"{reader}.{key}": value
+        for reader, found in metrics.items()
+        if isinstance(found, dict)
+        for key, value in found.items()
+        if value is not None
+    }
+    flat |= {key: value for key, value in metrics.items() if not isinstance(value, dict)}
+    tags = data_tags(workspace.root, [workspace.root / own.input, workspace.dataset])
+    tracker = Tracker(workspace.mlruns)
+    experiment = f"distill {settings.dataset.name}"
+    params = {"student": name, **own.model_dump(mode="json", exclude_none=True, exclude={"lm", "input"})}
+    files = (folder / "CARD.md", *sorted(folder.glob("*.parquet")))
+    run_id = tracker.log_run(experiment, RunRecord(name, params, flat, tags, files))
+    encoder = trained.student.encoder
+    first = next(iter(trained.held_out.values()))
+    version = tracker.log_model(
+        run_id,
+        StudentModel(
+            name=name,
+            folder=folder,
+            opener="qaemb.distill.serving:open_student",
+            key=trained.student.digest,
+            teacher=str(own.job or own.published),
+            held_out=float(first["auc"].mean()),
+            questions=tuple(question.text for question in trained.student.questions),
+            weights=StudentWeights(
+                name=own.model,
+                folder=workspace.model(own.model),
+                digest=encoder["digest"],
+                settings=settings.model[own.model],
+                maker="qaemb.answers.models:make_model",
+            ),
+            figures=flat,
+            tags=tags,
+        ),
+    )
+    return version.uri
