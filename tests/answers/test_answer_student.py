@@ -42,3 +42,11 @@ CASES = [
 def test_minilm_sees_plain_cases(minilm, question, yes, no):
     margin = build_answerer("s", spec_for("student"), minilm).answer([yes, no], [question]).margin[:, 0]
     assert margin[0] > margin[1] + 0.5
+
+
+def test_marks_around_the_segment_are_not_read(tiny_encoder, questions):
+    answerer = build_answerer("s", spec_for("student"), tiny_encoder)
+    marked, plain = (
+        answerer.answer([text], questions).margin for text in ("I [[ate an apple]] there", "I ate an apple there")
+    )
+    np.testing.assert_array_equal(marked, plain)

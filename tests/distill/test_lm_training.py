@@ -120,7 +120,7 @@ def test_no_path_of_this_machine_is_in_what_is_written(llama, learnt):
 def test_an_adapter_makes_the_same_model_again_and_only_of_its_base(llama, smaller, learnt, tmp_path):
     again = merge_adapter(llama, learnt.adapter, tmp_path / "again", "student")
     assert again.digest == read_model_info(learnt.model).digest
-    with pytest.raises(BadInput, match="is for model `llama`, not for `smaller`"):
+    with pytest.raises(BadInput, match="belongs to model `llama`, not to `smaller`"):
         merge_adapter(smaller, learnt.adapter, tmp_path / "other", "student")
     assert not (tmp_path / "other").exists()
 
@@ -256,7 +256,7 @@ def test_a_killed_training_goes_on_and_gives_the_same(llama, short_prompt, tmp_p
         [sys.executable, "-c", RUN, *values], env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL
     ) as process:
         while process.poll() is None and _steps_in(checkpoint) < 5:
-            time.sleep(0.02)
+            time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
     assert 5 <= _steps_in(checkpoint) < whole.figures["steps"]
     assert not killed.exists()

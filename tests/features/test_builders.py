@@ -51,6 +51,19 @@ def test_qa_on_trs_stands_in_its_rows_and_rows_without_words_are_zero(source):
     assert (space.values["one"][4:6] == 0).all()
 
 
+def test_questions_that_a_student_abstains_from_can_be_left_out(source):
+    inputs = source.qa("tr")
+    ids = pd.read_parquet(inputs.answers / "margin.parquet")["segment_id"]
+    write_table(inputs.answers / "mass.parquet", pd.DataFrame({"segment_id": ids, "food": 0.0, "motion": 1.0}))
+    everything = BUILDERS["qa"](inputs)
+    kept = BUILDERS["qa"](replace(inputs, space=inputs.space.model_copy(update={"min_mass": 0.5})))
+    assert kept.names == ["motion"]
+    for story, values in kept.values.items():
+        np.testing.assert_array_equal(values, everything.values[story][:, 1:])
+    with pytest.raises(BadInput, match="no question has a mean mass of 1.5"):
+        BUILDERS["qa"](replace(inputs, space=inputs.space.model_copy(update={"min_mass": 1.5})))
+
+
 @pytest.mark.parametrize("transcript", [True, False])
 def test_qa_on_sentences_in_context_is_carried_by_their_own_words_alone(source, transcript):
     if not transcript:

@@ -73,8 +73,10 @@ def clusters_needed(risk: float, confidence: float, single: bool = False) -> int
 
 
 def _shown_without_errors(n: int, risk: float, confidence: float, single: bool) -> bool:
-    size = 1 if single else 2
-    return risk_is_below(np.zeros(n, np.int64), np.full(n, size), risk, confidence)
+    if single:
+        return n * math.log1p(-risk) <= math.log(1 - confidence)
+    logs = n * np.log1p(_BETS * risk / (1 - risk)) + np.log(_WEIGHTS)
+    return bool(np.logaddexp.reduce(logs) >= -math.log(1 - confidence))
 
 
 def _log_wealth(errors: NDArray[np.int64], sizes: NDArray[np.int64], risk: float) -> float:

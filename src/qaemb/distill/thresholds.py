@@ -80,7 +80,7 @@ def calibrate(cells: CalibrationCells, target: float, confidence: float = 0.95, 
     target or confidence out of range, BadInput for cells of unlike length or without a teacher's margin, and for fewer
     texts than the target takes, saying how many that is.
     """
-    _check(cells, target, confidence)
+    _check(cells)
     names, question = np.unique(cells.question, return_inverse=True)
     shaping, testing = _parts(cells, question, target, confidence, seed)
     known = ~np.isnan(shaping.student)
@@ -106,9 +106,15 @@ def calibrate(cells: CalibrationCells, target: float, confidence: float = 0.95, 
 
 
 def texts_needed(target: float, confidence: float, single: bool = False) -> int:
-    """Return the number of texts below which no sample reaches the target; `single`: each text has one cell."""
+    """Return the number of texts below which no sample reaches the target; `single`: each text has one cell.
+
+    BadParameter for a target or a confidence out of range.
+    """
+    for name, value in (("agreement", target), ("confidence", confidence)):
+        if not 0.5 <= value < 1:
+            raise BadParameter(f"the {name} of a cascade must be at least 0.5 and below 1, not {value}")
     n_testing = clusters_needed(1 - target, confidence, single)
-    n_texts = n_testing
+    n_texts = n_testing * _PART // (_PART - 1) - 1
     while n_texts - _n_shaping(n_texts) < n_testing:
         n_texts += 1
     return n_texts
@@ -118,10 +124,7 @@ def _n_shaping(n_texts: int) -> int:
     return max(1, n_texts // _PART)
 
 
-def _check(cells: CalibrationCells, target: float, confidence: float) -> None:
-    for name, value in (("agreement", target), ("confidence", confidence)):
-        if not 0.5 <= value < 1:
-            raise BadParameter(f"the {name} of a cascade must be at least 0.5 and below 1, not {value}")
+def _check(cells: CalibrationCells) -> None:
     arrays = [cells.student, cells.teacher, cells.question] + ([] if cells.text is None else [cells.text])
     if len({len(array) for array in arrays}) > 1 or len(cells.student) == 0:
         raise BadInput(f"a calibration sample needs cells, as arrays of one length, not {[len(a) for a in arrays]}")

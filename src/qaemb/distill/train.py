@@ -145,7 +145,7 @@ def _learn(lesson: Lesson, questions: QuestionVectors, plan: Plan) -> _Learnt:
 def _fit_heads(
     vectors: Vectors, taught: TeacherCells, rows: tuple[Rows, Rows, Rows], plan: Plan
 ) -> tuple[Heads, Heads, dict[str, Any]]:
-    """Return heads of the `fit` rows, heads of all, and what was chosen by the held-out ones; `rows`: all, fit, held."""
+    """Return heads of the fit rows, heads of all, and what the held-out ones chose; `rows`: all, fit, held."""
     train, fit, held = rows
     if plan.hidden:
         hidden = fit_hidden(vectors, taught, fit, held, plan.heads, plan.hidden)

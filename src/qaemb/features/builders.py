@@ -39,9 +39,21 @@ def build_qa(inputs: Inputs) -> Space:
     assert inputs.answers is not None
     assert inputs.validation is not None
     table = read_approved(inputs.answers, inputs.validation)
-    names = [str(name) for name in table.columns if name != "segment_id"]
+    names = _answered(inputs, [str(name) for name in table.columns if name != "segment_id"])
     values = _VALUES[inputs.space.value](table[names].to_numpy(np.float32))
     return _place(inputs, names, pd.Index(table["segment_id"]), values, np.zeros(len(names), np.float32))
+
+
+def _answered(inputs: Inputs, names: list[str]) -> list[str]:
+    """Return the questions whose mean mass is at least `min_mass`, so not those that a student abstains from."""
+    if inputs.space.min_mass == 0:
+        return names
+    assert inputs.answers is not None
+    mass = read_table(inputs.answers / "mass.parquet", names).mean()
+    kept = [name for name in names if mass[name] >= inputs.space.min_mass]
+    if not kept:
+        raise BadInput(f"{inputs.answers}: no question has a mean mass of {inputs.space.min_mass}; lower `min_mass`")
+    return kept
 
 
 def build_embedding(inputs: Inputs) -> Space:

@@ -94,6 +94,7 @@ class JobFacts:
     n_checks: int = 0
     grades: pd.DataFrame | None = None  # GRADE_COLUMNS; None without gold
     data_docs: str | None = None  # relative to the report
+    student: str | None = None  # the trained student of engine `student`; None: zero-shot
     approximates: str | None = None  # of a cascade: whom, how well, and how many calls it saved
 
     @property

@@ -33,7 +33,7 @@ def read_job(name: str, job: AnswersJob, answerer: AnswererSettings, places: Job
     spec, verdict = _json(places.answers / "spec.json"), read_json(places.validation / "validation.json")
     return JobFacts(
         job=name,
-        answerer=job.answerer,
+        answerer=answerer.named(job.answerer),
         engine=answerer.engine,
         model=_model(answerer, spec),
         segmentation=job.segmentation,
@@ -50,6 +50,7 @@ def read_job(name: str, job: AnswersJob, answerer: AnswererSettings, places: Job
         n_checks=len(verdict.get("expectations", [])),
         grades=_grades(places.validation / "grades.csv"),
         data_docs=_docs(places),
+        student=answerer.student,
         approximates=spec.get("approximates", {}).get("claim"),
     )
 

@@ -14,6 +14,7 @@ from qaemb.report.data import Findings, Interpretation
 from qaemb.report.draw import file_name
 from qaemb.report.meaning import grade_in_words, needs_real_model, sentences
 from qaemb.report.tables import score_table
+from qaemb.report.taught import taught_changes
 
 _CLUSTERS = 5  # clusters of questions listed for a subject
 _NOTHING = "–"  # what a cell shows where there is no number
@@ -34,6 +35,7 @@ def render(findings: Findings, figures: Mapping[str, bytes]) -> str:
         said=sentences(findings),
         needs_real_model=needs_real_model(findings),
         grade_in_words=grade_in_words,
+        taught=taught_changes(findings.jobs),
         scores=_score_rows(findings),
         baselines=list(findings.pairs["baseline"].unique()),
         curve=_rows(pd.concat([s.curve for s in findings.selections])) if findings.selections else [],

@@ -108,6 +108,10 @@ class AnswererSettings(Section):
         """The names of the answerers that it is made of: an ensemble's members, a cascade's student and teacher."""
         return [self.cascade.student, self.cascade.teacher] if self.cascade else self.members
 
+    def named(self, name: str) -> str:
+        """Return the name under which a user is shown it: of a cascade also whom it approximates."""
+        return f"{name} (approximates {self.cascade.teacher})" if self.cascade else name
+
     @model_validator(mode="after")
     def _engine_has_its_keys(self) -> AnswererSettings:
         if self.engine == "ensemble":

@@ -32,6 +32,12 @@ class SpaceSettings(Section):
     jobs: list[str] | None = Field(
         None, description="qa, in place of `job`: jobs of the same questions, z-scored per story and averaged"
     )
+    min_mass: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="qa: leave questions of a lower mean mass out, as those that a student abstains from",
+    )
     value: Literal["margin", "probability", "binary"] = "margin"
     published: str | None = Field(None, description="published, heads: name of the data set's features")
     model: str | None = Field(None, description="embedding, heads: the encoder; hidden: an encoder or a causal model")

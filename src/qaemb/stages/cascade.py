@@ -128,7 +128,7 @@ def _answer(stored: Stored, wanted: Wanted, block_texts: int, title: str) -> Ans
     """Say what it takes, answer what the store lacks, and return the sample's cells from the store."""
     plans = stored.plan(wanted, block_texts)
     print(f"{title}, {stored.name}: {plans[stored.name].describe()}", flush=True)
-    stored.run(wanted, plans, f"{title}, {stored.name}")
+    stored.run(wanted, plans, stored.name)
     return stored.read(wanted)
 
 

@@ -27,6 +27,7 @@ from qaemb.files import read_table, write_json, write_table
 from qaemb.identity import text_id
 from qaemb.questions import load_set
 from qaemb.settings import Settings, StudentSettings
+from qaemb.stages.distill_lm import train_language_model
 from qaemb.tracking import RunRecord, StudentModel, StudentWeights, Tracker, data_tags
 from qaemb.workspace import Workspace
 
@@ -42,9 +43,9 @@ def distill(settings: Settings, workspace: Workspace, student: str) -> None:
         raise BadParameter(f"no student `{student}` in distill.students; there are: {', '.join(known) or 'none'}")
     own = known[student]
     if own.kind == "lm":
-        from qaemb.stages.distill_lm import distill_lm
-
-        distill_lm(settings, workspace, student)
+        made = train_language_model(settings, workspace, student, teacher_cells(settings, workspace, own))
+        tested = f", {made['test_auc']:.3f} on test stories" if "test_auc" in made else ""
+        print(f"distill {student}: AUC {made['best_auc']:.3f} held out{tested}; MLflow model {made['version']}")
         return
     trained = _train(settings, workspace, student, own)
     folder = workspace.students / student

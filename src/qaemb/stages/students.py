@@ -37,7 +37,9 @@ def adopt_student(workspace: Workspace, name: str, replace: bool = False) -> Pat
     source, target = workspace.students / name, workspace.root / "data" / "students" / name
     if not (source / "student.json").exists():
         there = ", ".join(folder.name for folder in _folders(workspace.students)) or "none"
-        raise BadInput(f"`distill` has made no student `{name}` (there are: {there}); run `qaemb distill --student {name}`")
+        raise BadInput(
+            f"`distill` has made no student `{name}` (there are: {there}); run `qaemb distill --student {name}`"
+        )
     new = read_student(source)
     if (target / "student.json").exists() and not replace and read_student(target).digest != new.digest:
         raise BadInput(f"{target} is another student; adopt with --replace, or rename one")

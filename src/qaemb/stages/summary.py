@@ -50,5 +50,6 @@ def _grade_lines(settings: Settings, workspace: Workspace) -> list[str]:
         path = workspace.metrics("validate", name)
         auc = read_json(path).get("mean_auc") if path.exists() else None
         if auc is not None:
-            lines.append(f"  {job.answerer} {grade_in_words(auc)}: mean AUC {auc:.3f} (job {name})")
+            answerer = settings.answers.spec[job.answerer].named(job.answerer)
+            lines.append(f"  {answerer} {grade_in_words(auc)}: mean AUC {auc:.3f} (job {name})")
     return lines

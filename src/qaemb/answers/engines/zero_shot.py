@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from qaemb.answers.answerer import Answers, Cost, Progress, check_finite, check_inputs, engine_version
 from qaemb.answers.encoder import Encoder
 from qaemb.answers.reference import reference_questions, reference_vector
+from qaemb.answers.students.reading import pieces
 from qaemb.errors import BadParameter
 from qaemb.identity import json_id
 from qaemb.settings import AnswererSettings
@@ -62,7 +63,7 @@ class ZeroShotAnswerer:
     def cost(self, texts: Sequence[str], questions: Sequence[str]) -> Cost:
         """Return the tokens of all texts and of the questions not yet seen, and how many texts are cut."""
         check_inputs(texts, questions)
-        lengths, n_cut = self.encoder.lengths(texts)
+        lengths, n_cut = self.encoder.lengths([_without_marks(text) for text in texts])
         new, _ = self.encoder.lengths(self._unknown(questions) or ["-"])
         return Cost(sum(lengths) + sum(new), n_cut)
 
@@ -70,7 +71,7 @@ class ZeroShotAnswerer:
         """Return margin of every text and question, and mass 1."""
         check_inputs(texts, questions)
         probes = self._vectors(questions) - self._centre  # cos(t, q) - mean cos(t, r) = t . (q - mean r)
-        vectors = self.encoder.embed(texts)
+        vectors = self.encoder.embed([_without_marks(text) for text in texts])
         margin = np.float32(self.settings.scale) * (vectors @ probes.T)
         if progress:
             progress(margin.size)
@@ -89,3 +90,8 @@ class ZeroShotAnswerer:
         if new:
             self._known.update(zip(new, self.encoder.embed(new), strict=True))
         return np.stack([self._known[question] for question in questions])
+
+
+def _without_marks(text: str) -> str:
+    """Return a text whose segment is marked in its context as one text; similarity knows no context."""
+    return pieces(text, context=False)[0] or text

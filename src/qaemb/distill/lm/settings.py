@@ -20,8 +20,8 @@ class LmTraining:
     "sampling" asks, of each text, half of its questions where the teacher said yes (as far as there are so many) and
     half where it said no: cheaper, as rare yes cells are met more often, but margins are then shifted towards yes.
 
-    Loss: binary cross-entropy of the margin, plus `mass_weight` times -log(P(yes) + P(no)), which keeps the model
-    answering yes or no.
+    Loss: binary cross-entropy of the margin, plus `mass_weight` times -log(P(yes) + P(no)) of each text's first
+    question, which keeps the model answering yes or no.
 
     Course: `epochs` visits of each text, or less where `minutes` end it; the learning rate rises over the first
     `warmup` steps and then falls linearly to 0 at the end of the steps or the minutes, whichever is nearer. Gradients

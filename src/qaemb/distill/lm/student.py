@@ -95,7 +95,10 @@ class LmStudent:
         return {name: value for name, value in self.peft.named_parameters() if value.requires_grad}
 
     def forward(self, packed: Packed, with_mass: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Return the margins (cells,) of a batch and, if asked for, the mean log mass, both with gradients."""
+        """Return the margins (cells,) of a batch and, if asked for, the mean log mass, both with gradients.
+
+        The mass is that of the first cell of each sequence: it takes the whole vocabulary, and is alike in all cells.
+        """
         put = {name: torch.from_numpy(getattr(packed, name)).to(self.device) for name in ("ids", "places", "visible")}
         hidden = self._lm.base_model(
             input_ids=put["ids"],
@@ -105,7 +108,8 @@ class LmStudent:
         ).last_hidden_state
         ends = hidden[torch.from_numpy(packed.rows), torch.from_numpy(packed.ends)]
         margin, label_sum = margin_from_hidden(ends, self._head, self.frame.labels)
-        return margin, mean_log_mass(ends, self._head, label_sum) if with_mass else None
+        first = torch.from_numpy(np.unique(packed.rows, return_index=True)[1])
+        return margin, mean_log_mass(ends[first], self._head, label_sum[first]) if with_mass else None
 
     def margins(self, rendered: Rendered, texts_per_batch: int) -> NDArray[np.float32]:
         """Return the margins (texts, questions) of all cells, without gradients and without dropout."""
