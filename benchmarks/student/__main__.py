@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from benchmarks.record import write_result
-from benchmarks.student import cascade, efficiency, encoding, quality, speed, table
+from benchmarks.student import cascade, encoding, quality, speed, table
 from benchmarks.student.margins import answer_all, publish
 from benchmarks.student.pcs import MPNET, make_inputs, prepare
 from qaemb.stages.answers import answers
@@ -47,10 +47,12 @@ def main() -> None:
         "what_noise_allows": quality.noise(margins),
         "cascade_before_gpt4": cascade.cascades(margins, "both", settings.distill.students["minilm"].held_out_share, 0),
         "encoding": encoding.fit_all(settings, workspace),
-        "label_efficiency": efficiency.run(),
     }
     model(settings, workspace, "smollm2")
     figures["speed"] = speed.speeds(settings, workspace, margins.cells.texts)
+    from benchmarks.student import efficiency
+
+    figures["label_efficiency"] = efficiency.run()
     figures["seconds"] = round(time.perf_counter() - start, 1)
     about = {"profile": "lebel_pcs", "protocol": settings.encode.protocol, "hidden": HIDDEN, "students": STUDENTS}
     path = write_result("student", _headline(figures), about, figures)

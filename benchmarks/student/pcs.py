@@ -1,4 +1,4 @@
-"""The stages of the profile `lebel_pcs` in build/student, a folder of its own: where students are trained and tried.
+"""The stages of the profile `lebel_pcs` in build/student, a folder of its own: where students are trained and tried."""
 
 from __future__ import annotations
 

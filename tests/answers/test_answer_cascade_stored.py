@@ -15,7 +15,7 @@ from qaemb.identity import text_id
 
 from .conftest import QUESTIONS, TEXTS, spec_for
 
-EVIDENCE = Evidence(0.95, 0.9, 0.952, 0.97, 0.96, 0.8, 0.6, 1800, 60)
+EVIDENCE = Evidence(0.95, 0.9, 0.952, 0.97, 0.96, 0.8, 0.9, 0.98, 0.6, 1800, 60)
 
 
 @pytest.fixture

@@ -113,10 +113,10 @@ def test_without_a_reader_for_context_the_marks_are_dropped(student_of):
     )
 
 
-def test_a_reader_of_context_alone_refuses_plain_texts(student_of):
+def test_to_a_reader_of_context_alone_a_plain_text_is_a_segment_with_no_words_around_it(student_of):
     answerer = student_of(contexts=(True,))
-    with pytest.raises(BadInput, match="`dog` has none; use a segmentation with `mark: true`"):
-        answerer.answer(["dog"], list(TAUGHT))
+    plain, marked = (answerer.answer([text], list(TAUGHT)).margin for text in ("dog", "[[dog]]"))
+    np.testing.assert_array_equal(plain, marked)
 
 
 def test_heads_alone_refuse_a_question_that_they_were_not_taught(student_of, texts):

@@ -134,6 +134,10 @@ def test_the_evidence_is_that_of_the_texts_that_did_not_shape_the_bands():
     assert evidence.share_saved == pytest.approx(saved)
     assert evidence.student_agreement == pytest.approx(((testing[0] > 0) == (testing[1] > 0)).mean())
     assert evidence.own_agreement == pytest.approx(1 - (1 - agreement) / saved)
+    yes, agree = testing[1] > 0, (testing[0] > 0) == (testing[1] > 0)
+    low, high = found.limits(list(NAMES))
+    kept = agree | ((testing[0] > low) & (testing[0] < high))
+    assert (evidence.yes_kept, evidence.no_kept) == (pytest.approx(kept[yes].mean()), pytest.approx(kept[~yes].mean()))
     assert evidence.target <= evidence.bound <= evidence.agreement
     assert (evidence.n_cells, evidence.n_texts) == (300 * N_QUESTIONS, 300)
     assert evidence.own_agreement < evidence.agreement  # the stricter figure

@@ -32,7 +32,7 @@ def published(tmp_path, make_project, make_settings, monkeypatch):
     members = {"student": "a", "teacher": "b", "thresholds": "data/cascades/c.json"}
     spec["hash"] = AnswererSettings.model_validate({"engine": "cascade", "cascade": members})
     bands = {question.question_id: (-0.5, 0.5) for question in QUESTIONS}
-    thresholds = Thresholds(bands, Evidence(0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.6, 80, 10), "key-1.0", "key--4.0")
+    thresholds = Thresholds(bands, Evidence(*[0.9] * 8, 0.6, 80, 10), "key-1.0", "key--4.0")
     write_json(tmp_path / "data/cascades/c.json", thresholds.to_dict())
     answers = AnswersSettings.model_construct(**dict(plain.answers) | {"spec": spec})
     settings = plain.model_copy(update={"answers": answers})

@@ -1,4 +1,4 @@
-"""Sentence embeddings from a frozen encoder, as sentence-transformers computes them for mean-pooling models."""
+"""Sentence embeddings from an encoder, as sentence-transformers computes them for mean-pooling models."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qaemb.answers.adapter import Adapter, merge_adapter
 from qaemb.answers.answerer import Progress, check_inputs, cpu_threads
 from qaemb.answers.batching import length_batches
 from qaemb.answers.models import read_model_info
@@ -17,6 +18,7 @@ from qaemb.errors import BadInput
 from qaemb.files import read_json
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _BATCH_TOKENS = 2048
@@ -27,16 +29,19 @@ _DEFAULT_TOKENS = 512  # for a model that names no limit
 class Encoder:
     """Embeds texts with the encoder in a model folder: mean over tokens, then length 1. Computes in float32.
 
+    `adapter`: what fine-tuning adds to its maps; None: the encoder as it is.
+
     A text longer than the model takes loses its beginning, as everywhere in qaemb (sentence-transformers drops the
     end). Markers such as `[SEP]` in a text are read as plain text.
     """
 
-    def __init__(self, folder: Path, threads: int | None = None) -> None:
+    def __init__(self, folder: Path, threads: int | None = None, adapter: Adapter | None = None) -> None:
         self.info = read_model_info(folder)
         if self.info.kind != "encoder":
             raise BadInput(f"model `{self.info.name}` is of kind {self.info.kind}; an embedding needs an encoder")
         self._folder = folder
         self._threads = threads
+        self._adapter = adapter
         _check_pooling(folder)
 
     @property
@@ -51,9 +56,10 @@ class Encoder:
 
     @property
     def specs(self) -> list[dict[str, Any]]:
-        """What changes a vector: the model."""
+        """What changes a vector: the model, and its adapter where it has one."""
         own = {"family": "embedding", "model_digest": self.info.digest, "pooling": "mean, length 1", "dtype": "float32"}
-        return [{**own, "version": _VERSION}]
+        tuned = {"adapter": self._adapter.digest} if self._adapter else {}
+        return [{**own, **tuned, "version": _VERSION}]
 
     def vectors(self, texts: Sequence[str], progress: Progress) -> list[NDArray[np.float32]]:
         """Return the embeddings of the texts, as the only kind of vector that an encoder has."""
@@ -67,22 +73,23 @@ class Encoder:
         import torch
 
         check_inputs(texts, ["-"])
-        rows = self._token_ids(texts)
-        out = np.empty((len(rows), self._model.config.hidden_size), np.float32)
+        rows = self.token_ids(texts)
+        out = np.empty((len(rows), self.model.config.hidden_size), np.float32)
         with torch.inference_mode(), cpu_threads(self._threads):
             for batch in length_batches([len(row) for row in rows], _BATCH_TOKENS):
-                out[batch] = self._pooled([rows[number] for number in batch])
+                out[batch] = self.forward([rows[number] for number in batch]).cpu().numpy()
                 if progress:
                     progress(len(batch))
         return out
 
     def lengths(self, texts: Sequence[str]) -> tuple[list[int], int]:
         """Return the tokens of each text after cutting, and how many texts are cut."""
-        rows = self._token_ids(texts, cut=False)
+        rows = self.token_ids(texts, cut=False)
         return [min(len(row), self._max_tokens) for row in rows], sum(len(row) > self._max_tokens for row in rows)
 
     @cached_property
-    def _model(self) -> PreTrainedModel:
+    def model(self) -> PreTrainedModel:
+        """The model itself with its adapter merged in, on the CUDA device where there is one."""
         import torch
         from transformers import AutoModel
         from transformers.utils.logging import disable_progress_bar
@@ -90,6 +97,8 @@ class Encoder:
         disable_progress_bar()  # the bar for texts or cells stands alone
         device = "cuda" if torch.cuda.is_available() else "cpu"
         model = AutoModel.from_pretrained(self._folder, dtype="float32", use_safetensors=True, local_files_only=True)
+        if self._adapter:
+            merge_adapter(model, self._adapter)
         return model.eval().to(device)
 
     @cached_property
@@ -102,22 +111,24 @@ class Encoder:
     def _max_tokens(self) -> int:
         return max_tokens(self._folder, self._tokenizer)
 
-    def _token_ids(self, texts: Sequence[str], cut: bool = True) -> list[list[int]]:
+    def token_ids(self, texts: Sequence[str], cut: bool = True) -> list[list[int]]:
+        """Return the tokens of each text, of one that is too long the last ones (all of them without `cut`)."""
         limit = {"truncation": True, "max_length": self._max_tokens} if cut else {"truncation": False}
         return self._tokenizer(list(texts), split_special_tokens=True, padding=False, verbose=False, **limit)[
             "input_ids"
         ]
 
-    def _pooled(self, rows: list[list[int]]) -> NDArray[np.float32]:
+    def forward(self, rows: list[list[int]]) -> Tensor:
+        """Return the vectors (rows, d) of some rows of tokens in one pass, with gradients where torch keeps them."""
         import torch
 
         from qaemb.answers.engines.kv import padded
 
-        ids, mask = padded(rows, self._model.device)
-        hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state  # (rows, tokens, d)
+        ids, mask = padded(rows, self.model.device)
+        hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state  # (rows, tokens, d)
         weight = mask[:, :, None].to(hidden.dtype)
         mean = (hidden * weight).sum(1) / weight.sum(1)
-        return torch.nn.functional.normalize(mean, dim=1).cpu().numpy()
+        return torch.nn.functional.normalize(mean, dim=1)
 
 
 def max_tokens(folder: Path, tokenizer: PreTrainedTokenizerBase) -> int:

@@ -32,7 +32,8 @@ class Evidence:
     `target`. `bound` is the lower confidence bound for these thresholds taken alone; thresholds were chosen so that
     it reaches the target. The estimates are from the texts that did not shape the bands: `agreement` of the cascade
     over all cells, `own_agreement` of the student over the cells that it answers (NaN: it answers none),
-    `student_agreement` of the student over all cells, `share_saved` of the cells that it answers.
+    `student_agreement` of the student over all cells, `yes_kept` and `no_kept` of the cascade over those cells to which
+    the teacher says yes, and no (NaN: there are none), `share_saved` of the cells that the student answers.
     """
 
     target: float
@@ -41,6 +42,8 @@ class Evidence:
     agreement: float
     own_agreement: float
     student_agreement: float
+    yes_kept: float
+    no_kept: float
     share_saved: float
     n_cells: int
     n_texts: int

@@ -96,13 +96,10 @@ def calibrate(cells: CalibrationCells, target: float, confidence: float = 0.95, 
     n_passed = bisect_left(levels, True, key=fails)
     always = (np.full(len(names), ALWAYS_ASK[0]), np.full(len(names), ALWAYS_ASK[1]))
     taken = curves.limits(levels[n_passed - 1]) if n_passed else always
-    evidence = _evidence(testing, taken, sizes, target, confidence)
-    n_texts = len(np.unique(cells.text)) if cells.text is not None else len(question)
-    whole = Evidence(target, confidence, *evidence, n_cells=len(question), n_texts=n_texts)
     bands_of: dict[str, Band] = {
         str(name): (float(low), float(high)) for name, low, high in zip(names, *taken, strict=True)
     }
-    return Thresholds(bands_of, whole)
+    return Thresholds(bands_of, _evidence(cells, testing, taken, target, confidence))
 
 
 def texts_needed(target: float, confidence: float, single: bool = False) -> int:
@@ -163,16 +160,30 @@ def _levels(wrong: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _evidence(
+    cells: CalibrationCells,
     part: _Part,
     bands: tuple[NDArray[np.float64], NDArray[np.float64]],
-    sizes: NDArray[np.int64],
     target: float,
     confidence: float,
-) -> tuple[float, float, float, float, float]:
-    """Return bound, agreement, agreement of the student's own cells and of all its cells, and the share saved."""
-    sure, wrong = part.sure(bands), part.disagree
-    abstained = np.isnan(part.student)
-    bound = 1 - upper_bound(part.per_text(wrong & sure), sizes, confidence) if sure.any() else 1.0
-    own = 1 - float(wrong[sure].mean()) if sure.any() else np.nan
-    alone = 1 - float((wrong | abstained).mean())
-    return bound, 1 - float((wrong & sure).mean()), own, alone, float(sure.mean())
+) -> Evidence:
+    """Return what the testing part shows of these bands."""
+    sure = part.sure(bands)
+    kept = ~(sure & part.disagree)
+    sizes = part.per_text(np.ones_like(part.yes))
+    return Evidence(
+        target=target,
+        confidence=confidence,
+        bound=1 - upper_bound(part.per_text(~kept), sizes, confidence) if sure.any() else 1.0,
+        agreement=_share(kept),
+        own_agreement=_share(kept[sure]),
+        student_agreement=_share(~part.disagree & ~np.isnan(part.student)),
+        yes_kept=_share(kept[part.yes]),
+        no_kept=_share(kept[~part.yes]),
+        share_saved=_share(sure),
+        n_cells=len(cells.student),
+        n_texts=len(cells.student) if cells.text is None else len(np.unique(cells.text)),
+    )
+
+
+def _share(cells: NDArray[np.bool_]) -> float:
+    return float(cells.mean()) if len(cells) else np.nan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -151,6 +152,8 @@ def _outcome(own: CascadeSettings, found: Thresholds, path: Path) -> list[str]:
         f"them as `{own.teacher}` does",
         f"agreement over all cells at least {of.target:g} with confidence {of.confidence:g} (lower bound "
         f"{of.bound:.4f}, estimate {of.agreement:.4f})",
+        f"of what `{own.teacher}` answers yes {_percent(of.yes_kept)} stay yes, of what it answers no "
+        f"{_percent(of.no_kept)} stay no (estimates)",
     ]
     if of.share_saved > 0:
         lines.append(
@@ -162,3 +165,7 @@ def _outcome(own: CascadeSettings, found: Thresholds, path: Path) -> list[str]:
             "--agreement or a better student"
         )
     return [*lines, f"thresholds are in {path}; commit it, they are part of the cascade's key"]
+
+
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{share:.1%}"

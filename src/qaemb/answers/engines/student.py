@@ -1,7 +1,7 @@
 """Engine `student`: a trained student, or where the settings name none, zero-shot similarity (zero_shot.py).
 
 A trained student takes one pass of its encoder per text, whatever the number of questions. A text whose segment stands
-in double square brackets is read as before, segment, after; any other as it is. Where the student may not be trusted it
+in double square brackets is read as before, segment, after; any other as it is, if the student learnt to. Where the student may not be trusted it
 abstains: its margin is there, and its mass is 0.
 """
 
@@ -45,7 +45,7 @@ class StudentAnswerer:
             raise BadParameter("engine `student` computes in float32; remove `dtype`")
         self.settings = settings
         self.student: Student = read_student(find_student(str(settings.student)))
-        self.encoder = Encoder(folder, settings.threads)
+        self.encoder = Encoder(folder, settings.threads, self.student.adapter)
         self._known: dict[str, Vectors] = {}  # vectors of questions that it was not taught
         if self.encoder.info.digest != self.student.encoder["digest"]:
             raise BadInput(
@@ -108,16 +108,13 @@ class StudentAnswerer:
         return check_finite(Answers(margin, mass))
 
     def _with_context(self, text: str) -> bool:
-        """Return whether a text is read as before, segment, after: it is marked, and the student can."""
+        """Return whether a text is read as before, segment, after.
+
+        So is a marked one where the student can, and any text by a student that reads context alone: a text without
+        marks is then a segment with no words around it.
+        """
         marked = is_marked(text)
-        if self.student.reader(marked):
-            return marked
-        if not marked:
-            raise BadInput(
-                f"student `{self.student.name}` reads segments with marked context only, and `{text[:60]}` has none; "
-                "use a segmentation with `mark: true`"
-            )
-        return False
+        return marked if self.student.reader(marked) else not marked
 
     def _margins(self, reader: Reader, vectors: Vectors, questions: Sequence[str]) -> Vectors:
         """Return margins (texts, questions): heads for taught questions, the conditioned score for the others."""

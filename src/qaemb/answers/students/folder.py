@@ -1,7 +1,7 @@
 """A student on disk: `student.json` (what it is and how good it is), `weights.safetensors`, and `CARD.md` to read.
 
-Students come with the package (by name), or lie in a folder that `distill` wrote (by a path with a slash in it).
-Nothing in the folder is code or a pickle.
+Where its encoder was fine-tuned, `adapter/` holds what that added. Students come with the package (by name), or lie in
+a folder that `distill` wrote (by a path with a slash in it). Nothing in the folder is code or a pickle.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from qaemb.answers.adapter import Adapter, array_id, read_adapter, write_adapter
 from qaemb.answers.students.parts import Conditioned, Heads, KnownQuestion, Layer, Reader, Trust, Vectors
 from qaemb.errors import BadInput, BadParameter
 from qaemb.files import atomic_folder, read_json, write_json, write_text
@@ -33,7 +34,8 @@ _NUMBERS = ("width", "scale", "bias")
 class Student:
     """A trained student. `readers`: at most one with and one without context; `encoder`: name, wheel, digest.
 
-    `about` is for people and for provenance (teacher, data, split, figures, licence); it changes no answer.
+    `about` is for people and for provenance (teacher, data, split, figures, licence); it changes no answer. `adapter`
+    is what fine-tuning added to the encoder; None: the encoder as it is.
     """
 
     name: str
@@ -42,18 +44,20 @@ class Student:
     readers: tuple[Reader, ...]
     trust: Trust
     about: Mapping[str, Any] = field(default_factory=dict)
+    adapter: Adapter | None = None
 
     @cached_property
     def digest(self) -> str:
-        """The hash of all that changes an answer: encoder, questions, what is trusted, and the weights."""
+        """The hash of all that changes an answer: encoder, adapter, questions, what is trusted, and the weights."""
         return json_id(
             {
+                **({"adapter": self.adapter.digest} if self.adapter else {}),
                 "format": FORMAT,
                 "encoder": self.encoder["digest"],
                 "questions": [[question.text, question.trusted] for question in self.questions],
                 "least_similarity": self.trust.least_similarity,
                 "readers": _layout(self),
-                "weights": {name: _bytes_id(array) for name, array in sorted(arrays_of(self).items())},
+                "weights": {name: array_id(array) for name, array in sorted(arrays_of(self).items())},
             }
         )
 
@@ -90,6 +94,8 @@ def write_student(student: Student, folder: Path, card: str) -> None:
     with atomic_folder(folder) as new:
         arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays_of(student).items()}
         (new / "weights.safetensors").write_bytes(save(arrays))
+        if student.adapter:
+            write_adapter(student.adapter, new / "adapter")
         write_json(
             new / "student.json",
             {
@@ -97,6 +103,7 @@ def write_student(student: Student, folder: Path, card: str) -> None:
                 "name": student.name,
                 "digest": student.digest,
                 "encoder": dict(student.encoder),
+                "adapter": student.adapter is not None,
                 "trust": asdict(student.trust),
                 "readers": _layout(student),
                 "questions": [asdict(question) for question in student.questions],
@@ -122,6 +129,7 @@ def read_student(folder: Path) -> Student:
             readers=readers,
             trust=Trust(**values["trust"]),
             about=values["about"],
+            adapter=read_adapter(folder / "adapter") if values.get("adapter") else None,
         )
     except (KeyError, TypeError) as error:
         raise BadInput(f"{path} and weights.safetensors do not fit together ({error}); train it again") from error
@@ -185,10 +193,3 @@ def _read_weights(path: Path) -> dict[str, Vectors]:
         return load_file(path)
     except SafetensorError as error:
         raise BadInput(f"{path} is damaged ({error}); train the student again") from error
-
-
-def _bytes_id(array: Vectors) -> str:
-    import hashlib
-
-    values = np.ascontiguousarray(array, np.float32)
-    return hashlib.sha256(str(values.shape).encode() + values.tobytes()).hexdigest()

@@ -1,0 +1,247 @@
+"""Which cells to ask a teacher next: choosers by name, random ones as the control among them.
+
+A chooser sees the texts' vectors, which cells are asked already, and what the present student says of every cell; it
+never sees an answer. Cells that were chosen by their margin say yes more often than the others do at the same margin,
+so that a student calibrated on them says yes too often. `choose_cells` therefore spends a part of every budget on
+cells drawn at random and says which they are, and `calibration` lets these have the last word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qaemb.distill.curves import fit_curves
+from qaemb.errors import BadInput, BadParameter
+
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.floating]
+
+RANDOM_SHARE = 0.25  # of a budget; costs next to no AUC on train stories of lebel_pcs, and keeps the student calibrated
+
+_TOP = 0.2  # share of a question's texts that `likely_yes` draws from
+_TOP_FIRST, _TOP_GROWTH = (
+    0.1,
+    15.0,
+)  # the same for `combined`: first, and by how much more than the share asked it grows
+_MAX_TOP = 0.6
+_N_CLUSTERS = 200
+_CLUSTER_SAMPLE = 5000  # texts that k-means runs on
+_KMEANS_STEPS = 10
+_LEAST_SLOPE = 0.1  # of the median slope
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What is known before the next choice, for T texts and Q questions.
+
+    `vectors` (T, D); `asked` bool (T, Q): cells that the teacher answered; `margin` (T, Q): what the present student
+    says, before there is one the similarity of text and question. `value` (Q,): how much more one question's answers
+    are worth than another's, used by `question_value` alone; None: all the same.
+    """
+
+    vectors: Floats
+    asked: Mask
+    margin: Floats
+    value: Floats | None = None
+
+    def __post_init__(self) -> None:
+        if self.asked.shape != self.margin.shape or len(self.vectors) != len(self.asked):
+            raise BadInput(
+                f"vectors {self.vectors.shape}, asked {self.asked.shape} and margin {self.margin.shape} do not belong "
+                "together; give (T, D), (T, Q) and (T, Q)"
+            )
+        if self.value is not None and len(self.value) != self.asked.shape[1]:
+            raise BadInput(f"value is {self.value.shape}, expected one number for each of {self.asked.shape[1]}")
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """New cells to ask, bool (T, Q), and which of them were drawn at random: the sample to calibrate on."""
+
+    cells: Mask
+    at_random: Mask
+
+
+Chooser = Callable[[State, int, np.random.Generator], Mask]
+
+
+def choose_cells(chooser: str, state: State, budget: int, seed: int, random_share: float | None = None) -> Chosen:
+    """Return exactly `budget` new cells, none of which was asked; the same for the same arguments.
+
+    `random_share` of them is drawn at random, the rest by the chooser of that name in CHOOSERS; None: RANDOM_SHARE.
+    The random choosers draw all. BadParameter for an unknown chooser, a share outside [0, 1], or a budget below 1 or
+    above the number of cells that are left.
+    """
+    share = RANDOM_SHARE if random_share is None else random_share
+    left = int((~state.asked).sum())
+    if chooser not in CHOOSERS:
+        raise BadParameter(f"there is no chooser `{chooser}`; take one of {', '.join(CHOOSERS)}")
+    if not 0 <= share <= 1:
+        raise BadParameter(f"random_share is {share}; give a share between 0 and 1")
+    if not 1 <= budget <= left:
+        raise BadParameter(f"the budget is {budget} cells; give 1 to {left}, the number of cells not asked yet")
+    rng = np.random.default_rng(seed)
+    if chooser in _AT_RANDOM:
+        cells = CHOOSERS[chooser](state, budget, rng)
+        return Chosen(cells, cells)
+    n_random = round(share * budget)
+    at_random = random(state, n_random, rng)
+    rest = replace(state, asked=state.asked | at_random)
+    return Chosen(at_random | CHOOSERS[chooser](rest, budget - n_random, rng), at_random)
+
+
+def quotas(budget: int, left: NDArray[np.integer], value: Floats | None, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return how many of `budget` cells each question gets (Q,): in proportion to `value`, never more than `left` (Q,).
+
+    What does not divide goes to questions drawn at random. The sum is `budget`, which must not exceed that of `left`.
+    """
+    weight = np.ones(len(left)) if value is None else np.maximum(np.asarray(value, np.float64), 1e-9)
+    given = np.zeros(len(left), np.int64)
+    while budget > given.sum():
+        open_ = np.flatnonzero(given < left)
+        rest = budget - given.sum()
+        share = np.floor(rest * weight[open_] / weight[open_].sum()).astype(np.int64)
+        if not share.any():
+            share[rng.permutation(len(open_))[:rest]] = 1
+        given[open_] = np.minimum(given[open_] + share, left[open_])
+    return given
+
+
+def random(state: State, budget: int, rng: np.random.Generator) -> Mask:
+    """Return cells drawn at random, as many of each question."""
+    return _take(rng.random(state.asked.shape, np.float32), state, budget, rng)
+
+
+def whole_texts(state: State, budget: int, rng: np.random.Generator) -> Mask:
+    """Return the cells of texts drawn at random, with all questions: the cheapest to ask where a text is read once."""
+    order = rng.random((len(state.asked), 1), np.float32)
+    return _take(np.broadcast_to(order, state.asked.shape), state, budget, rng)
+
+
+def uncertainty(state: State, budget: int, rng: np.random.Generator) -> Mask:
+    """Return the cells whose margin is nearest to 0, where the student says yes as often as no."""
+    return _take(-np.abs(state.margin), state, budget, rng)
+
+
+def likely_yes(state: State, budget: int, rng: np.random.Generator) -> Mask:
+    """Return cells drawn at random among the fifth of each question's unasked texts with the highest margins.
+
+    The very highest would be much alike, and say little about what is just below them.
+    """
+    return _take(_top(state, _TOP) + rng.random(state.asked.shape, np.float32), state, budget, rng)
+
+
+def diverse(state: State, budget: int, rng: np.random.Generator) -> Mask:
+    """Return cells spread evenly over clusters of the texts (k-means on the vectors), whatever their margins."""
+    spread = _crowding(state, ~state.asked, _clusters(state.vectors, rng), rng)
+    return _take(-spread, state, budget, rng)
+
+
+def question_value(state: State, budget: int, rng: np.random.Generator) -> Mask:
+    """Return cells drawn at random, more of the questions with a higher `value`."""
+    return _take(rng.random(state.asked.shape, np.float32), state, budget, rng, state.value)
+
+
+def combined(state: State, budget: int, rng: np.random.Generator) -> Mask:
+    """Return likely-yes cells spread over clusters of the texts, from a share of the texts that grows with the answers.
+
+    It is a tenth at first, when yes answers are what lacks, and 15 times the share of cells asked more later, at most
+    0.6, when what lies below is less and less known in proportion.
+    """
+    share = min(_MAX_TOP, _TOP_FIRST + _TOP_GROWTH * float(state.asked.mean()))
+    top = _top(state, share)
+    spread = _crowding(state, top.astype(np.bool_), _clusters(state.vectors, rng), rng)
+    return _take(top * (len(top) + 1) - spread, state, budget, rng)
+
+
+def growth(before: Floats, now: Floats) -> Floats:
+    """Return each question's growth (Q,) of AUC against the mean growth, 0.5 to 2 as it is noisy; 1 where not known."""
+    grown = now - before
+    mean = np.nanmean(grown) if np.isfinite(grown).any() else 0.0
+    return np.clip(np.nan_to_num(grown / mean, nan=1.0), 0.5, 2.0) if mean > 0 else np.ones_like(grown)
+
+
+def calibration(scores: Floats, labels: Floats, known: Mask, at_random: Mask) -> tuple[Floats, Floats]:
+    """Return slope and intercept (Q,) that make margins of held-out scores (T, Q); a label above 0.5 counts as yes.
+
+    A curve for each question is fitted to all known cells, then one for all questions to those drawn at random.
+    """
+    row, question = np.nonzero(known)
+    score, yes = scores[row, question].astype(np.float64), labels[row, question] > 0.5
+    own = fit_curves(score, yes, question, scores.shape[1])
+    slope = np.maximum(own.slope, _LEAST_SLOPE * np.median(own.slope))  # 0 would take a question's order away
+    clean = at_random[row, question]
+    if not clean.any():
+        return slope, own.intercept
+    margin = own.intercept[question] + slope[question] * score
+    last = fit_curves(margin[clean], yes[clean], np.zeros(int(clean.sum()), np.int64), 1)
+    return last.slope[0] * slope, last.intercept[0] + last.slope[0] * own.intercept
+
+
+def _take(priority: Floats, state: State, budget: int, rng: np.random.Generator, value: Floats | None = None) -> Mask:
+    """Return the unasked cells of highest priority (T, Q), as many of each question as `quotas` says."""
+    cells = np.zeros_like(state.asked)
+    numbers = quotas(budget, (~state.asked).sum(axis=0), value, rng)
+    for question in np.flatnonzero(numbers):
+        free = np.flatnonzero(~state.asked[:, question])
+        best = np.argsort(-priority[free, question], kind="stable")[: numbers[question]]
+        cells[free[best], question] = True
+    return cells
+
+
+def _top(state: State, share: float) -> NDArray[np.float32]:
+    """Return 1 for the share of each question's unasked texts with the highest margins, at least one, and else 0."""
+    top = np.zeros(state.asked.shape, np.float32)
+    for question in range(top.shape[1]):
+        free = np.flatnonzero(~state.asked[:, question])
+        n = min(len(free), max(1, round(share * len(free))))
+        best = np.argsort(-state.margin[free, question], kind="stable")[:n]
+        top[free[best], question] = 1
+    return top
+
+
+def _clusters(vectors: Floats, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the number of each text's cluster (T,): k-means on a sample of the vectors."""
+    from sklearn.cluster import KMeans
+
+    sample = vectors[rng.permutation(len(vectors))[:_CLUSTER_SAMPLE]]
+    n = min(_N_CLUSTERS, max(1, len(sample) // 10))
+    means = KMeans(n, init="random", n_init=1, max_iter=_KMEANS_STEPS, random_state=int(rng.integers(2**31)))
+    return means.fit(sample).predict(vectors).astype(np.int64)
+
+
+def _crowding(
+    state: State, eligible: Mask, cluster: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return for each eligible cell (T, Q) how many of its cluster stand before it: the asked, then others at random.
+
+    Cells that are not eligible get random numbers below 1.
+    """
+    crowding = rng.random(eligible.shape, np.float32)
+    n = int(cluster.max()) + 1
+    for question in range(eligible.shape[1]):
+        mine = rng.permutation(np.flatnonzero(eligible[:, question]))
+        if not len(mine):
+            continue
+        mine = mine[np.argsort(cluster[mine], kind="stable")]
+        size = np.bincount(cluster[mine], minlength=n)
+        place = np.arange(len(mine)) - np.repeat(np.cumsum(size) - size, size)
+        before = np.bincount(cluster[np.flatnonzero(state.asked[:, question])], minlength=n)
+        crowding[mine, question] += place + before[cluster[mine]]
+    return crowding
+
+
+CHOOSERS: dict[str, Chooser] = {
+    "random": random,
+    "whole_texts": whole_texts,
+    "uncertainty": uncertainty,
+    "likely_yes": likely_yes,
+    "diverse": diverse,
+    "question_value": question_value,
+    "combined": combined,
+}
+_AT_RANDOM = frozenset({"random", "whole_texts"})
