@@ -1,63 +1,76 @@
 """`make bench-student`: students of GPT-4 on lebel_pcs; writes benchmarks/results/student.json and docs/students.md.
 
-Needs the data: environment variable QAEMB_LEBEL_PCS names its folder. Every choice is made on train stories; the two
-test stories are looked at for the figures alone.
+Needs the data: environment variable QAEMB_LEBEL_PCS names its folder. A run that was stopped goes on with --resume. Every
+choice is made on train stories; the two test stories are looked at for the figures alone.
 """
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks.record import write_result
 from benchmarks.student import cascade, encoding, quality, speed, table
 from benchmarks.student.margins import answer_all, publish
-from benchmarks.student.pcs import MPNET, make_inputs, prepare
-from qaemb.stages.answers import answers
+from benchmarks.student.pcs import MPNET, WORK, make_inputs, prepare
+from qaemb.files import read_json, write_json
 from qaemb.stages.distill import distill
-from qaemb.stages.model import model
-from qaemb.stages.validate import validate
 
 HIDDEN = 768
 _TEACHER = {"kind": "both", "published": "gpt4", "segmentations": ["tr_marked"], "input": "data/work/dataset"}
 STUDENTS = {"minilm": "minilm", "mpnet": "mpnet"}
 
 
-def main() -> None:
+def main(resume: bool) -> None:
     """Train, grade, fit and measure; see the modules of this package for each part."""
-    start = time.perf_counter()
     students = {name: _TEACHER | {"model": own, "hidden": HIDDEN} for name, own in STUDENTS.items()}
     changes = {
         "model": {"mpnet": MPNET},
         "distill": {"students": students},
         "features": {"spaces": encoding.spaces()},
-        "encode": {"spaces": encoding.MODELS, "banded": encoding.BANDED, "n_band_candidates": 4},
+        "encode": {"spaces": encoding.MODELS, "banded": encoding.BANDED, "n_band_candidates": 3},
     }
-    settings, workspace = prepare(changes)
-    make_inputs(settings, workspace, ("minilm", "mpnet"))
+    settings, workspace = prepare(changes, resume)
+    if not resume:
+        make_inputs(settings, workspace, ("minilm", "mpnet"))
     for name in STUDENTS:
-        distill(settings, workspace, name)
+        if not (workspace.students / name / "student.json").exists():
+            distill(settings, workspace, name)
     margins = answer_all(settings, workspace, STUDENTS)
     publish(margins, workspace)
-    answers(settings, workspace, "zeroshot_tr")
-    validate(settings, workspace, "zeroshot_tr")
-    figures: dict[str, Any] = {
-        "seen_questions": quality.seen(margins),
-        "unseen_questions": quality.unseen(settings, workspace, margins, list(STUDENTS.values())),
-        "what_noise_allows": quality.noise(margins),
-        "cascade_before_gpt4": cascade.cascades(margins, "both", settings.distill.students["minilm"].held_out_share, 0),
-        "encoding": encoding.fit_all(settings, workspace),
+    held_out = settings.distill.students["minilm"].held_out_share
+    parts: dict[str, Callable[[], Any]] = {
+        "seen_questions": lambda: quality.seen(margins),
+        "unseen_questions": lambda: quality.unseen(settings, workspace, margins, list(STUDENTS.values())),
+        "what_noise_allows": lambda: quality.noise(margins),
+        "cascade_before_gpt4": lambda: cascade.cascades(margins, "both", held_out, 0),
+        "speed": lambda: speed.speeds(settings, workspace, margins.cells.texts),
+        "encoding": lambda: encoding.fit_all(settings, workspace),
+        "label_efficiency": _label_efficiency,
     }
-    model(settings, workspace, "smollm2")
-    figures["speed"] = speed.speeds(settings, workspace, margins.cells.texts)
-    from benchmarks.student import efficiency
-
-    figures["label_efficiency"] = efficiency.run()
-    figures["seconds"] = round(time.perf_counter() - start, 1)
+    figures = {name: _part(name, make) for name, make in parts.items()}
     about = {"profile": "lebel_pcs", "protocol": settings.encode.protocol, "hidden": HIDDEN, "students": STUDENTS}
     path = write_result("student", _headline(figures), about, figures)
     table.write(figures)
-    print(f"wrote {path} in {figures['seconds']:.0f} s: {_headline(figures)}")
+    print(f"wrote {path}: {_headline(figures)}")
+
+
+def _label_efficiency() -> Any:
+    from benchmarks.student import efficiency
+
+    return efficiency.run()
+
+
+def _part(name: str, make: Callable[[], Any]) -> Any:
+    """Return a part's figures: those of the run that was stopped, where it had them, else made now and kept."""
+    path = WORK / "parts" / f"{name}.json"
+    if not path.exists():
+        start = time.perf_counter()
+        figures = make()
+        write_json(path, {"figures": figures, "seconds": round(time.perf_counter() - start, 1)})
+    return read_json(path)["figures"]
 
 
 def _headline(figures: dict[str, Any]) -> dict[str, float]:
@@ -76,4 +89,4 @@ def _headline(figures: dict[str, Any]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    main(resume="--resume" in sys.argv)

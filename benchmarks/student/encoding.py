@@ -19,16 +19,13 @@ MODELS = {
     "mpnet": ["mpnet"],
     "minilm+mpnet": ["embedding", "mpnet"],
     "gpt4": ["gpt4"],
-    "zeroshot": ["qa_zeroshot"],
     "student_minilm": ["student_minilm"],
     "student_mpnet": ["student_mpnet"],
     "student": ["student_both"],
-    "student+word_rate": ["student_both", "word_rate"],
     "student+mpnet": ["student_both", "mpnet"],
     "student+mpnet_plain": ["student_both", "mpnet"],
-    "gpt4+mpnet": ["gpt4", "mpnet"],
 }
-BANDED = ["student+mpnet", "gpt4+mpnet"]  # a penalty for each space: they differ in size tenfold
+BANDED = ["student+mpnet"]  # a penalty for each space: they differ in size tenfold
 _BASELINES = ("mpnet", "minilm+mpnet", "gpt4")
 
 

@@ -42,13 +42,13 @@ def main() -> None:
     margins, seconds = _answer(result.model, test, arguments.threads)
     np.savez_compressed(arguments.out / "test_margins.npz", margin=margins, groups=np.array(test.groups))
     aucs = question_aucs(margins, test)
-    epoch = result_of_epoch(result)
     headline = {
         "seen_auc": float(np.nanmean(aucs[seen])),
         "unseen_auc": float(np.nanmean(aucs[unseen])),
         "train_cells_per_s": result.figures["cells_per_s"],
         "train_tokens_per_s": result.figures["tokens_per_s"],
-        "epoch_hours": epoch,
+        "train_tokens_per_cpu_s": result.figures["tokens"] / result.figures["training_cpu_seconds"],
+        "epoch_cpu_hours": _epoch_cpu_hours(result),
         "answer_cells_per_s": margins.size / seconds,
     }
     figures = {
@@ -57,6 +57,7 @@ def main() -> None:
         "auc_per_question": aucs.tolist(),
         "seen": seen.tolist(),
         "unseen": unseen.tolist(),
+        "answer_seconds": round(seconds, 1),
         "seen_auc_per_story": _per_story(margins, test, seen),
         "unseen_auc_per_story": _per_story(margins, test, unseen),
     }
@@ -108,10 +109,11 @@ def _per_story(margins: np.ndarray, test: TeacherCells, questions: np.ndarray) -
     return found
 
 
-def result_of_epoch(result: LmResult) -> float:
-    """Hours that one visit of every train text takes at the speed of the training."""
+def _epoch_cpu_hours(result: LmResult) -> float:
+    """Hours of one core that one visit of every train text takes; two cores take half of them at best."""
     about = json.loads((result.model.parent / "training.json").read_text(encoding="utf-8"))
-    return float(about["data"]["train_texts"] / result.figures["texts_per_s"] / 3600)
+    per_text = result.figures["training_cpu_seconds"] / result.figures["texts"]
+    return float(about["data"]["train_texts"] * per_text / 3600)
 
 
 def _arguments() -> argparse.Namespace:

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from qaemb.answers import build_answerer
+from qaemb.answers.engines.student import StudentAnswerer
+from qaemb.answers.students.reading import text_vectors
+from qaemb.answers.vectors import vectors_of
 from qaemb.distill.cells import TeacherCells
 from qaemb.files import read_table, write_table
 from qaemb.settings import AnswererSettings, Settings
@@ -39,11 +41,22 @@ def answer_all(settings: Settings, workspace: Workspace, students: dict[str, str
     found = {}
     for name, model in students.items():
         spec = AnswererSettings(engine="student", model=model, student=str(workspace.students / name))
-        answerer = build_answerer(name, spec, workspace.model(model))
-        found[name] = answerer.answer(texts, cells.questions).margin[rows]
+        answerer = StudentAnswerer(spec, workspace.model(model))
+        found[name] = _margins(answerer, texts, cells.questions, workspace.root / settings.answers.store)[rows]
     if len(found) > 1:
         found["both"] = np.mean(list(found.values()), axis=0)
     return Margins(cells, np.isin(cells.groups, settings.dataset.test_stories), found)
+
+
+def _margins(answerer: StudentAnswerer, texts: list[str], questions: list[str], store: Path) -> np.ndarray:
+    """Return what the answerer answers, from vectors that are kept; a sample of the texts is answered to make sure."""
+    encoder, (reader,) = answerer.encoder, answerer.student.readers
+    vectors = text_vectors(texts, True, lambda new: vectors_of(encoder, new, store / "vectors"), encoder.width)
+    margin = reader.heads.margins(vectors)
+    sample = list(range(0, len(texts), len(texts) // 50))
+    answered = answerer.answer([texts[row] for row in sample], questions).margin
+    np.testing.assert_allclose(margin[sample], answered, atol=1e-3)
+    return margin
 
 
 def publish(margins: Margins, workspace: Workspace) -> None:

@@ -30,14 +30,15 @@ MPNET = {
 }
 
 
-def prepare(changes: Mapping[str, Any] | None = None) -> tuple[Settings, Workspace]:
+def prepare(changes: Mapping[str, Any] | None = None, resume: bool = False) -> tuple[Settings, Workspace]:
     """Return the profile's settings, with `changes` merged in, and the workspace that goes with them.
 
-    Everything but the vectors of texts (in its store) is made anew. Ends the program where QAEMB_LEBEL_PCS is unset.
+    Everything but the vectors of texts (in its store) is made anew, unless a run that was stopped is to `resume`. Ends
+    the program where QAEMB_LEBEL_PCS is unset.
     """
     if not os.environ.get("QAEMB_LEBEL_PCS"):
         sys.exit("set QAEMB_LEBEL_PCS to the folder of lebel_pcs (docs/datasets.md says how to get it)")
-    for folder in ("data/work", "reports", "mlruns"):
+    for folder in () if resume else ("data/work", "reports", "mlruns", "parts"):
         shutil.rmtree(WORK / folder, ignore_errors=True)
     WORK.mkdir(parents=True, exist_ok=True)
     for folder in ("data/questions", "data/students"):

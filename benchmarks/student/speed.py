@@ -8,6 +8,7 @@ from typing import Any
 from qaemb.answers import Answerer, build_answerer
 from qaemb.questions import load_set
 from qaemb.settings import AnswererSettings, Settings
+from qaemb.stages.model import model
 from qaemb.workspace import Workspace
 
 LLM_TEXTS, LLM_QUESTIONS, STUDENT_TEXTS = 16, 64, 2000
@@ -19,6 +20,7 @@ def speeds(settings: Settings, workspace: Workspace, texts: list[str]) -> dict[s
     Both answer whole texts of one kind, with all that is between text and margin. The bank's first questions: the LLM
     gets enough of them to share what prompts have in common.
     """
+    model(settings, workspace, "smollm2")
     questions = [question.text for question in load_set(workspace.questions, "full")]
     llm = build_answerer(
         "llm", AnswererSettings(engine="shared", model="smollm2", prompt="text_first"), workspace.model("smollm2")

@@ -23,14 +23,11 @@ _MODELS = {
     "mpnet": "mpnet: a black box",
     "minilm+mpnet": "MiniLM, mpnet: both black boxes",
     "gpt4": "GPT-4's answers to 86 questions: the teacher",
-    "zeroshot": "zero-shot answers to 263 questions",
     "student_minilm": "student's answers to the 86 questions, on MiniLM",
     "student_mpnet": "student's answers, on mpnet",
     "student": "students' answers, the two as an ensemble",
-    "student+word_rate": "students' answers, word rate",
     "student+mpnet": "students' answers, mpnet, a penalty each",
     "student+mpnet_plain": "students' answers, mpnet",
-    "gpt4+mpnet": "GPT-4's answers, mpnet, a penalty each",
 }
 _DIFFERENCES = (
     ("student", "gpt4"),
@@ -38,7 +35,6 @@ _DIFFERENCES = (
     ("student+mpnet", "mpnet"),
     ("student+mpnet_plain", "mpnet"),
     ("student+mpnet", "minilm+mpnet"),
-    ("gpt4+mpnet", "mpnet"),
 )
 
 

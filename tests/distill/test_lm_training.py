@@ -289,6 +289,7 @@ def test_a_checkpoint_of_another_training_or_a_damaged_one_is_not_used(llama, sh
         return again.course.step
 
     assert steps() == 1
+    assert steps(minutes=5.0, threads=2, checkpoint_seconds=1.0) == 1
     assert steps(rank=4) == 0
     checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
     assert steps() == 0

@@ -196,7 +196,7 @@ def _take(priority: Floats, state: State, budget: int, rng: np.random.Generator,
 def _top(state: State, share: float) -> NDArray[np.float32]:
     """Return 1 for the share of each question's unasked texts with the highest margins, at least one, and else 0."""
     top = np.zeros(state.asked.shape, np.float32)
-    for question in range(top.shape[1]):
+    for question in range(state.asked.shape[1]):
         free = np.flatnonzero(~state.asked[:, question])
         n = min(len(free), max(1, round(share * len(free))))
         best = np.argsort(-state.margin[free, question], kind="stable")[:n]
@@ -223,7 +223,7 @@ def _crowding(
     """
     crowding = rng.random(eligible.shape, np.float32)
     n = int(cluster.max()) + 1
-    for question in range(eligible.shape[1]):
+    for question in range(state.asked.shape[1]):
         mine = rng.permutation(np.flatnonzero(eligible[:, question]))
         if not len(mine):
             continue

@@ -15,12 +15,14 @@ _FORMS = {"plain": "texts as they are", "context": "segments marked in their con
 def card(student: Student, test: Mapping[str, pd.DataFrame]) -> str:
     """Return the text of CARD.md; `test`: per form of reading the grades on the test stories."""
     about = student.about
+    tuned = " with the adapter in `adapter/`" if student.adapter else ""
     wheel = f" ({student.encoder['package']} {student.encoder['version']})" if student.encoder.get("package") else ""
     lines = [
         f"# Student `{student.name}`",
         "",
         f"Answers yes/no questions about a text as {about['teacher']} does, in one pass of",
-        f"{student.encoder['name']}{wheel} for all questions. It approximates its teacher; it is not the teacher.",
+        f"{student.encoder['name']}{wheel}{tuned} for all questions.",
+        "It approximates its teacher; it is not the teacher.",
         "",
         "| | |",
         "|---|---|",

@@ -186,9 +186,9 @@ def _held_out_auc(margin: Vectors, asked: Asked) -> Floats:
 class _Sums(NamedTuple):
     """Sums over some cells of each question: their number n (Q,), x (Q, D), y (Q,), x x' (Q, D, D), x y (Q, D)."""
 
-    n: Floats
+    n: Vectors
     x: Vectors
-    y: Floats
+    y: Vectors
     xx: Vectors
     xy: Vectors
 
@@ -201,16 +201,15 @@ def _sums(x: Vectors, asked: Asked, rows: NDArray[np.int64]) -> _Sums:
         own = rows[known[rows]]
         y, chosen = asked.labels[own, question], x[own]
         xx = found[-1][3] if last is not None and np.array_equal(own, last) else chosen.T @ chosen
-        found.append((len(own), chosen.sum(axis=0), y.sum(dtype=np.float64), xx, chosen.T @ y))
+        found.append((np.float32(len(own)), chosen.sum(axis=0), y.sum(), xx, chosen.T @ y))
         last = own
     return _Sums(*(np.stack(column) for column in zip(*found, strict=True)))
 
 
 def _centred(sums: _Sums) -> tuple[Vectors, Vectors]:
     """Return x x' (Q, D, D) and x y (Q, D) of x and y less their means over the question's cells."""
-    n = np.maximum(sums.n, 1).astype(np.float32)
-    mean = sums.x / n[:, None]
-    return sums.xx - mean[:, :, None] * sums.x[:, None, :], sums.xy - mean * sums.y[:, None].astype(np.float32)
+    mean = sums.x / np.maximum(sums.n, 1)[:, None]
+    return sums.xx - mean[:, :, None] * sums.x[:, None, :], sums.xy - mean * sums.y[:, None]
 
 
 def _solve(centred: tuple[Vectors, Vectors], zero_shot: Vectors, prior: Prior) -> Vectors:

@@ -109,7 +109,7 @@ def finetune(tasks: Sequence[Task], head: HeadSettings, settings: Finetuning) ->
 
     for task in tasks:
         if not task.cells.known[task.fit].any() or not task.cells.known[task.held_out].any():
-            raise BadInput("fine-tuning needs known cells in train and in held-out stories; give the teacher more texts")
+            raise BadInput("fine-tuning needs known cells in train and in held-out stories; answer more texts")
     with cpu_threads(settings.threads):
         tuner = Tuner(tasks, head, settings)
         step, state, curve = _run(tuner, settings)

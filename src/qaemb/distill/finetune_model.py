@@ -1,4 +1,4 @@
-"""An encoder with adapters and its heads in training: batches, loss and gradients. Imported only when one is trained."""
+"""An encoder with adapters and its heads in training: batches, loss, gradients. Imported only when one is trained."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ State = dict[str, Tensor]
 Batch = tuple[int, Rows]
 """A task's number, and rows of its cells."""
 
-_PASS_TOKENS = 512  # of one pass with gradients: sorted by length, so that little is padded
+_PASS_TOKENS = 256  # of one pass, sorted by length, so that little is padded; on a CPU larger ones are slower
 _CLIP = 1.0  # of the gradients' norm
 _RUN = 8  # texts with context that follow each other stay together: what one has after it the next one is
 

@@ -1,5 +1,8 @@
 """Training a student on frozen vectors: choices on held-out train stories, a fit on all of them, then grades.
 
+Where the encoder is fine-tuned, too, that starts from the heads of the stories that are not held out, and those heads
+and the adapter are the student; its grades on frozen vectors are kept beside the new ones.
+
 Test stories are looked at once, at the end, for figures; nothing is chosen by them.
 """
 
@@ -12,8 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from tqdm import tqdm
 
+from qaemb.answers.encoder import Encoder
 from qaemb.answers.students import Conditioned, Heads, KnownQuestion, Reader, Student, Trust
+from qaemb.answers.students.reading import text_vectors
 from qaemb.distill.cells import Rows, TeacherCells, split_groups
 from qaemb.distill.conditioned import (
     ConditionedSettings,
@@ -22,10 +28,12 @@ from qaemb.distill.conditioned import (
     fit_conditioned,
     refit_conditioned,
 )
+from qaemb.distill.finetune import Finetuning, Task, Tuned, finetune
 from qaemb.distill.grades import grade_student, least_similarity, trusted
-from qaemb.distill.heads import HeadSettings, fit_heads, refit_heads
+from qaemb.distill.heads import Curve, HeadSettings, fit_heads, log_loss, refit_heads, targets
 from qaemb.distill.hidden_heads import HiddenSettings, fit_hidden, refit_hidden
 from qaemb.distill.teacher import in_own_words
+from qaemb.errors import BadParameter
 
 Vectors = NDArray[np.float32]
 
@@ -44,6 +52,7 @@ class Plan:
     """How a student is trained.
 
     `taught`: the student's own words for a question -> the teacher's questions that ask for it; None: the teacher's.
+    `finetune`: how the encoder is trained, too (kind heads); None: it stays as it is.
     """
 
     kind: str
@@ -56,16 +65,21 @@ class Plan:
     held_out_share: float = 0.12
     seed: int = 0
     taught: Mapping[str, Sequence[str]] | None = None
+    finetune: Finetuning | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """The student; per reader the grades on held-out train stories and on test stories, and what was chosen."""
+    """The student; per reader the grades on held-out train stories and on test stories, and what was chosen.
+
+    Of a fine-tuned student `chosen` has the figures on frozen vectors, too (frozen_...), and `curve` the training.
+    """
 
     student: Student
     held_out: dict[str, pd.DataFrame]
     test: dict[str, pd.DataFrame]
     chosen: dict[str, Any] = field(default_factory=dict)
+    curve: Curve = field(default_factory=list)
 
 
 def train_student(
@@ -76,6 +90,7 @@ def train_student(
     `questions` are the vectors of the lessons' questions, which all lessons share in one order.
     """
     done = [_learn(lesson, questions, plan) for lesson in lessons]
+    done, tuned = _finetuned(done, plan) if plan.finetune else (done, None)
     held_out = {_name(lesson): one.held_out for lesson, one in zip(lessons, done, strict=True)}
     weakest = pd.concat(held_out.values()).sort_values("auc", na_position="first").drop_duplicates("question")
     order = done[0].held_out["question"]
@@ -89,12 +104,14 @@ def train_student(
         questions=tuple(_known(table, trusted(table, plan.least_auc))) if plan.kind != "conditioned" else (),
         readers=tuple(one.reader for one in done),
         trust=trust,
+        adapter=tuned.adapter if tuned else None,
     )
     return Trained(
         student,
         held_out,
         {_name(lesson): one.test for lesson, one in zip(lessons, done, strict=True) if one.test is not None},
         {_name(lesson): one.chosen for lesson, one in zip(lessons, done, strict=True)},
+        tuned.curve if tuned else [],
     )
 
 
@@ -105,6 +122,7 @@ class _Learnt:
     test: pd.DataFrame | None
     chosen: dict[str, Any]
     conditioned: FittedConditioned | None
+    task: Task | None  # what fine-tuning starts from
 
 
 def _learn(lesson: Lesson, questions: QuestionVectors, plan: Plan) -> _Learnt:
@@ -117,10 +135,12 @@ def _learn(lesson: Lesson, questions: QuestionVectors, plan: Plan) -> _Learnt:
     heads: Heads | None = None
     conditioned: Conditioned | None = None
     fitted: FittedConditioned | None = None
+    task: Task | None = None
     if plan.kind in ("heads", "both"):
         held_heads, heads, found = _fit_heads(lesson.vectors, taught, (train, fit, held), plan)
         held_margin, test_margin = held_heads.margins(lesson.vectors[held]), heads.margins(lesson.vectors[test])
         chosen |= found
+        task = Task(lesson.context, taught, fit, held, held_heads, found.get("penalty", 0.0))
     if plan.kind in ("conditioned", "both"):
         fitted = fit_conditioned(lesson.vectors, lesson.cells, fit, held, questions, plan.conditioned)
         conditioned = refit_conditioned(lesson.vectors[train], lesson.cells.rows(train), questions, fitted)
@@ -139,7 +159,50 @@ def _learn(lesson: Lesson, questions: QuestionVectors, plan: Plan) -> _Learnt:
         grade_student(test_margin, taught.rows(test), plan.seed) if len(test) else None,
         chosen,
         fitted,
+        task,
     )
+
+
+def _finetuned(done: Sequence[_Learnt], plan: Plan) -> tuple[list[_Learnt], Tuned]:
+    """Return the readers with the heads of a tuned encoder, graded anew; as they were where tuning was no better."""
+    if plan.finetune is None or plan.kind != "heads":
+        raise BadParameter(f"a student of kind {plan.kind} can't be fine-tuned; take kind `heads`")
+    tuned = finetune([one.task for one in done if one.task], plan.heads, plan.finetune)
+    encoder = Encoder(plan.finetune.folder, plan.finetune.threads, tuned.adapter)
+    return [_retaught(one, heads, tuned, encoder, plan) for one, heads in zip(done, tuned.heads, strict=True)], tuned
+
+
+def _retaught(one: _Learnt, heads: Heads, tuned: Tuned, encoder: Encoder, plan: Plan) -> _Learnt:
+    assert one.task is not None
+    task = one.task
+    frozen = {"frozen_held_out_auc": one.held_out["auc"].mean(), "finetune_steps": tuned.step}
+    frozen["frozen_held_out_log_loss"] = one.chosen["held_out_log_loss"]
+    if one.test is not None:
+        frozen["frozen_test_auc"] = one.test["auc"].mean()
+    if tuned.adapter is None:
+        return replace(one, chosen=one.chosen | frozen)
+
+    def margins(rows: Rows) -> Vectors:
+        return heads.margins(_vectors([task.cells.texts[row] for row in rows], task.context, encoder))
+
+    held, test = task.cells.rows(task.held_out), np.flatnonzero(np.isin(task.cells.groups, list(plan.test_stories)))
+    margin = margins(task.held_out)
+    return replace(
+        one,
+        reader=replace(one.reader, heads=heads),
+        held_out=grade_student(margin, held, plan.seed),
+        test=grade_student(margins(test), task.cells.rows(test), plan.seed) if len(test) else None,
+        chosen=one.chosen | frozen | {"held_out_log_loss": log_loss(margin, *targets(held, plan.heads.hard))},
+    )
+
+
+def _vectors(texts: Sequence[str], context: bool, encoder: Encoder) -> Vectors:
+    with tqdm(desc=f"embed {encoder.name}", unit="text", leave=False) as bar:
+
+        def done(n_texts: int) -> None:
+            bar.update(n_texts)
+
+        return text_vectors(texts, context, lambda new: encoder.embed(new, done), encoder.width)
 
 
 def _fit_heads(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class Course:
     """Where a training stands: what was done, how long it took (s), and what was measured.
 
+    CPU seconds are those of all threads; on a shared machine they say more about the work than seconds do.
     `curve`: one entry for each evaluation. `best_auc` and `best_step` belong to the parameters `best`; `stale` counts
     the evaluations since then. `loss_sum` is over the `loss_steps` steps since the last evaluation.
     """
@@ -29,6 +30,7 @@ class Course:
     texts: int = 0
     training_seconds: float = 0.0
     evaluation_seconds: float = 0.0
+    training_cpu_seconds: float = 0.0
     loss_sum: float = 0.0
     loss_steps: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)

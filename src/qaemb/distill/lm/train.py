@@ -25,7 +25,8 @@ class LmResult:
 
     `curve`: one entry for each evaluation: step, seconds, and on held-out stories auc (mean over questions) and
     held_out_loss; train_loss is the mean over the steps since the last. `figures`: best_auc and best_step, what was
-    done (steps, texts, cells, tokens), seconds, and, of the steps alone, texts_per_s, cells_per_s and tokens_per_s.
+    done (steps, texts, cells, tokens), seconds, and, of the steps alone, texts_per_s, cells_per_s, tokens_per_s,
+    training_seconds and training_cpu_seconds (of all threads).
     """
 
     model: Path
@@ -46,7 +47,8 @@ def train_lm(
 
     Some whole stories are held out to stop early; the parameters with the best mean AUC there are kept. A killed
     training goes on from `checkpoint` (default: a hidden file beside `out`) when it is started again with the same
-    model, prompt, cells and settings; without `minutes` it then gives the same as if it had not been killed.
+    model, prompt, cells and settings (but for minutes, threads and checkpoint_seconds); without `minutes` it then gives
+    the same as if it had not been killed.
     BadParameter, BadInput: a setting, prompt, model or cells that can't be trained with.
     """
     from qaemb.distill.lm.training import Training
@@ -99,6 +101,8 @@ def _figures(training: Training) -> dict[str, float]:
         "texts_per_s": course.texts / seconds,
         "cells_per_s": course.cells / seconds,
         "tokens_per_s": course.tokens / seconds,
+        "training_seconds": round(course.training_seconds, 1),
+        "training_cpu_seconds": round(course.training_cpu_seconds, 1),
     }
 
 

@@ -25,6 +25,8 @@ from qaemb.distill.lm.settings import LmTraining
 from qaemb.distill.lm.student import LmStudent
 from qaemb.errors import BadInput, QaembError
 
+_NOT_OF_KEY = ("minutes", "threads", "checkpoint_seconds")  # with these changed, a checkpoint still goes on
+
 
 class Training:
     """What is fixed in a training, and its `course` so far."""
@@ -41,7 +43,8 @@ class Training:
         self.rendered = frame.renderer.render(self.train.texts, data.questions)
         self._rendered_sample = frame.renderer.render(self.sample.texts, data.questions)
         self._settings, self._checkpoint = settings, checkpoint
-        self._key = identity(self.about, data)
+        of_key = {name: value for name, value in asdict(settings).items() if name not in _NOT_OF_KEY}
+        self._key = identity({**self.about, "settings": of_key}, data)
         self._learnt = self.student.learnt()
         self._optimizer = torch.optim.AdamW(
             self._learnt.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -65,6 +68,7 @@ class Training:
 
     def step(self) -> float:
         """Take one step; return its loss, without the mass. QaembError where it is not finite."""
+        begin_cpu = time.process_time()
         with self._timed("training_seconds"):
             step = self.sampler.step(self.course.step)
             packed = batch([self._tree(text, asked) for text, asked in zip(step.texts, step.asked, strict=True)])
@@ -76,6 +80,7 @@ class Training:
             self._descend(loss if log_mass is None else loss - self._settings.mass_weight * log_mass)
             value = loss.item()
         course = self.course
+        course.training_cpu_seconds += time.process_time() - begin_cpu
         course.step += 1
         course.cells += len(step.yes)
         course.tokens += packed.n_tokens
