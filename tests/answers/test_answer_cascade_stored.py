@@ -133,14 +133,15 @@ def test_sparse_cells_of_many_texts_are_asked_in_few_blocks(tiny_llm):
 
 def test_long_texts_are_not_read_again_for_every_question(tiny_llm):
     answerer = build_answerer("x", spec_for("shared"), tiny_llm)  # text_first: the text is computed once for a block
-    long = [f"{number} " + "far away the dog ate an apple in the kitchen " * 8 for number in range(60)]
-    mask = sparse(60) | (np.arange(3) < 2)  # two or three questions a text
-    mask[::7, 0] = mask[1::7, 1] = False
+    questions = [f"Is it {number}?" for number in range(12)]
+    long = [f"{number} " + "far away the dog ate an apple in the kitchen " * 8 for number in range(30)]
+    mask = np.random.default_rng(0).random((30, 12)) < 0.7
     by_text, by_question = (tuple(make(mask, 256)) for make in (make_blocks, question_blocks))
-    assert len(by_question) < len(by_text)
-    assert cover(answerer, long, QUESTIONS, mask, 256) == by_text
+    assert (len(by_text), len(by_question)) == (30, 12)
+    assert cover(answerer, long, questions, mask, 256) == by_text
+    assert cover(answerer, [text[:12] for text in long], questions, mask, 256) == by_question
     question_first = build_answerer("x", spec_for("shared", prompt="question_first"), tiny_llm)
-    assert cover(question_first, long, QUESTIONS, mask, 256) == by_question
+    assert cover(question_first, long, questions, mask, 256) == by_question
 
 
 def test_a_grid_without_holes_is_covered_as_ever(tiny_llm):

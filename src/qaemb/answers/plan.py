@@ -15,7 +15,7 @@ from qaemb.identity import text_id
 
 _SAMPLE_TEXTS, _SAMPLE_QUESTIONS = 16, 8
 _SAMPLE_BLOCKS = 32
-_DEARER = 1.5  # tokens a cell; below that, fewer and larger blocks are worth more than what engines share in a text
+_DEARER = 3.0  # times the tokens; below that, what large blocks save (calls, small batches, files) is worth more
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def timed(answerer: Answerer, wanted: Wanted, plan: Plan) -> Plan:
         return replace(plan, seconds=0.0)
     if plan.usd is not None:
         return plan
-    texts, questions = inputs(wanted, plan.blocks[0])
+    texts, questions = inputs(wanted, max(plan.blocks, key=lambda block: block.n_cells))
     answerer.answer(texts[:1], questions[:1])
     step = max(1, len(texts) // _SAMPLE_TEXTS)
     sample = texts[::step][:_SAMPLE_TEXTS], questions[:_SAMPLE_QUESTIONS]

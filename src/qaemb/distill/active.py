@@ -28,9 +28,9 @@ _TOP_FIRST, _TOP_GROWTH = (
     15.0,
 )  # the same for `combined`: first, and by how much more than the share asked it grows
 _MAX_TOP = 0.6
-_N_CLUSTERS = 200
-_CLUSTER_SAMPLE = 5000  # texts that k-means runs on
-_KMEANS_STEPS = 10
+_N_CLUSTERS = 100
+_CLUSTER_SAMPLE = 2000  # texts that k-means runs on
+_KMEANS_STEPS = 5
 _LEAST_SLOPE = 0.1  # of the median slope
 
 
@@ -188,8 +188,7 @@ def _take(priority: Floats, state: State, budget: int, rng: np.random.Generator,
     numbers = quotas(budget, (~state.asked).sum(axis=0), value, rng)
     for question in np.flatnonzero(numbers):
         free = np.flatnonzero(~state.asked[:, question])
-        best = np.argsort(-priority[free, question], kind="stable")[: numbers[question]]
-        cells[free[best], question] = True
+        cells[free[_largest(priority[free, question], int(numbers[question]))], question] = True
     return cells
 
 
@@ -199,23 +198,27 @@ def _top(state: State, share: float) -> NDArray[np.float32]:
     for question in range(state.asked.shape[1]):
         free = np.flatnonzero(~state.asked[:, question])
         n = min(len(free), max(1, round(share * len(free))))
-        best = np.argsort(-state.margin[free, question], kind="stable")[:n]
-        top[free[best], question] = 1
+        top[free[_largest(state.margin[free, question], n)], question] = 1
     return top
 
 
-def _clusters(vectors: Floats, rng: np.random.Generator) -> NDArray[np.int64]:
+def _largest(values: Floats, n: int) -> NDArray[np.int64]:
+    """Return the places of the n largest values, in no order; far faster than sorting."""
+    return np.argpartition(values, len(values) - n)[len(values) - n :] if n else np.zeros(0, np.int64)
+
+
+def _clusters(vectors: Floats, rng: np.random.Generator) -> NDArray[np.int16]:
     """Return the number of each text's cluster (T,): k-means on a sample of the vectors."""
     from sklearn.cluster import KMeans
 
     sample = vectors[rng.permutation(len(vectors))[:_CLUSTER_SAMPLE]]
     n = min(_N_CLUSTERS, max(1, len(sample) // 10))
     means = KMeans(n, init="random", n_init=1, max_iter=_KMEANS_STEPS, random_state=int(rng.integers(2**31)))
-    return means.fit(sample).predict(vectors).astype(np.int64)
+    return means.fit(sample).predict(vectors).astype(np.int16)
 
 
 def _crowding(
-    state: State, eligible: Mask, cluster: NDArray[np.int64], rng: np.random.Generator
+    state: State, eligible: Mask, cluster: NDArray[np.integer], rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Return for each eligible cell (T, Q) how many of its cluster stand before it: the asked, then others at random.
 

@@ -90,4 +90,5 @@ def _outward(values: NDArray[np.float64]) -> NDArray[np.float64]:
     with np.errstate(divide="ignore", invalid="ignore"):
         unit = 10.0 ** (np.floor(np.log10(-values)) - 5)
         rounded = np.floor(values / unit) * unit
-    return np.where(np.isfinite(rounded), rounded, values)
+    exact = np.array([float(f"{value:.6g}") for value in rounded])  # a product of floats may end in ...0002
+    return np.where(np.isfinite(exact), exact, values)

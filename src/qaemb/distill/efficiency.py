@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -70,13 +70,15 @@ class Asked:
     known: Mask
     at_random: Mask
 
+    def __post_init__(self) -> None:
+        read = self.labels[self.known]
+        if not len(read) or not ((read >= 0) & (read <= 1)).all():
+            raise BadInput("no cell is known, or a known label is not in [0, 1]; ask some, give probabilities of yes")
+
 
 @dataclass(frozen=True, eq=False)
 class FewCellHeads:
-    """The heads, the prior chosen, each prior's held-out correlation, and held-out margins (T, Q).
-
-    A held-out margin comes from heads that saw no cell of the text's story.
-    """
+    """The heads, the prior chosen, each prior's held-out correlation, margins (T, Q) by heads without the story."""
 
     heads: Heads
     prior: Prior
@@ -110,8 +112,8 @@ def fit_few_cells(
     centre = pool.vectors.mean(axis=0)
     x = pool.vectors - centre
     parts = [_sums(x, asked, np.flatnonzero(fold == number)) for number in range(n_folds)]
-    total = _Sums(*(np.sum(column, axis=0) for column in zip(*parts, strict=True)))
-    rest = [_centred(_Sums(*(a - b for a, b in zip(total, part, strict=True)))) for part in parts]
+    total = _Sums(*(sum(column) for column in zip(*parts, strict=True)))
+    rest = [_Sums(*(a - b for a, b in zip(total, part, strict=True))) for part in parts]
     tried = {prior: [_solve(own, pool.zero_shot, prior) for own in rest] for prior in priors}
     found = {prior: _correlation(parts, weights) for prior, weights in tried.items()}
     prior = max(found, key=lambda one: found[one])
@@ -119,7 +121,7 @@ def fit_few_cells(
     for number, own in enumerate(tried[prior]):
         scores[fold == number] = x[fold == number] @ own.T
     slope, bias = calibration(scores, asked.labels, asked.known, asked.at_random)
-    weights = slope[:, None] * _solve(_centred(total), pool.zero_shot, prior)
+    weights = slope[:, None] * _solve(total, pool.zero_shot, prior)
     heads = Heads(weights.T.astype(np.float32), (bias - weights @ centre).astype(np.float32))
     return FewCellHeads(heads, prior, found, (slope * scores + bias).astype(np.float32))
 
@@ -162,14 +164,13 @@ def _path(
     pool: Pool, labels: Vectors, plan: CurvePlan, chooser: str, seed: int
 ) -> Iterator[tuple[Asked, FewCellHeads]]:
     """Yield what was asked and the student learnt from it, budget after budget."""
-    asked = Asked(np.zeros_like(labels), np.zeros(labels.shape, np.bool_), np.zeros(labels.shape, np.bool_))
+    known = at_random = np.zeros(labels.shape, np.bool_)
     margin, value, before = pool.vectors @ pool.zero_shot.T, None, None
     for step, budget in enumerate(plan.budgets):
-        state = State(pool.vectors, asked.known, margin, value)
-        n_new = budget - int(asked.known.sum())
-        new = choose_cells(chooser if step else "random", state, n_new, 1000 * seed + step, plan.random_share)
-        known = asked.known | new.cells
-        asked = Asked(np.where(known, labels, 0).astype(np.float32), known, asked.at_random | new.at_random)
+        state, name = State(pool.vectors, known, margin, value), chooser if step else "random"
+        new = choose_cells(name, state, budget - int(known.sum()), 1000 * seed + step, plan.random_share)
+        known, at_random = known | new.cells, at_random | new.at_random
+        asked = Asked(np.where(known, labels, 0).astype(np.float32), known, at_random)
         fitted = fit_few_cells(pool, asked, plan.priors)
         yield asked, fitted
         margin = pool.vectors @ fitted.heads.weight + fitted.heads.bias
@@ -184,7 +185,10 @@ def _held_out_auc(margin: Vectors, asked: Asked) -> Floats:
 
 
 class _Sums(NamedTuple):
-    """Sums over some cells of each question: their number n (Q,), x (Q, D), y (Q,), x x' (Q, D, D), x y (Q, D)."""
+    """Sums over some cells of each question: their number n (Q,), x (Q, D), y (Q,), x x' (Q, D, D), x y (Q, D).
+
+    The methods are of x and y less their means over the question's cells: no intercept need be solved for.
+    """
 
     n: Vectors
     x: Vectors
@@ -192,44 +196,45 @@ class _Sums(NamedTuple):
     xx: Vectors
     xy: Vectors
 
+    def product(self, weights: Vectors) -> Vectors:
+        """Return each question's x x' times its weights (Q, D)."""
+        mean = self.x / np.maximum(self.n, 1)[:, None]
+        return np.matmul(self.xx, weights[:, :, None])[:, :, 0] - mean * (self.x * weights).sum(axis=1)[:, None]
+
+    def cross(self) -> Vectors:
+        """Return x y (Q, D)."""
+        return self.xy - self.x * (self.y / np.maximum(self.n, 1))[:, None]
+
 
 def _sums(x: Vectors, asked: Asked, rows: NDArray[np.int64]) -> _Sums:
     """Return the sums over the known cells of some texts; a question with the last one's texts shares its x x'."""
-    found: list[tuple[Any, ...]] = []
-    last: NDArray[np.int64] | None = None
-    for question, known in enumerate(asked.known.T):
-        own = rows[known[rows]]
+    known, q, d = asked.known[rows], asked.known.shape[1], x.shape[1]
+    sums = _Sums(*(np.zeros(shape, np.float32) for shape in ((q,), (q, d), (q,), (q, d, d), (q, d))))
+    sums.n[:] = known.sum(axis=0)
+    last = np.zeros(0, np.int64)
+    for question in range(q):
+        own = rows[known[:, question]]
         y, chosen = asked.labels[own, question], x[own]
-        xx = found[-1][3] if last is not None and np.array_equal(own, last) else chosen.T @ chosen
-        found.append((np.float32(len(own)), chosen.sum(axis=0), y.sum(), xx, chosen.T @ y))
+        sums.x[question], sums.y[question], sums.xy[question] = chosen.sum(axis=0), y.sum(), chosen.T @ y
+        sums.xx[question] = sums.xx[question - 1] if np.array_equal(own, last) else chosen.T @ chosen
         last = own
-    return _Sums(*(np.stack(column) for column in zip(*found, strict=True)))
+    return sums
 
 
-def _centred(sums: _Sums) -> tuple[Vectors, Vectors]:
-    """Return x x' (Q, D, D) and x y (Q, D) of x and y less their means over the question's cells."""
-    mean = sums.x / np.maximum(sums.n, 1)[:, None]
-    return sums.xx - mean[:, :, None] * sums.x[:, None, :], sums.xy - mean * sums.y[:, None]
-
-
-def _solve(centred: tuple[Vectors, Vectors], zero_shot: Vectors, prior: Prior) -> Vectors:
+def _solve(sums: _Sums, zero_shot: Vectors, prior: Prior) -> Vectors:
     """Return the weights (Q, D): conjugate gradients in V, U = root V, root root' = K, so that the penalty is |V|^2."""
-    xx, xy = centred
     similar = zero_shot @ zero_shot.T
     scale = prior.share / max(float(np.trace(similar)) / len(similar), 1e-12)
     root = np.linalg.cholesky(scale * similar + (1 - prior.share + 1e-6) * np.eye(len(similar))).astype(np.float32)
 
-    def product(weights: Vectors) -> Vectors:
-        return np.matmul(xx, weights[:, :, None])[:, :, 0]
-
     start = np.float32(prior.slope) * zero_shot
-    rest = root.T @ (xy - product(start))
+    rest = root.T @ (sums.cross() - sums.product(start))
     found, step, size = np.zeros_like(rest), rest.copy(), float((rest**2).sum())
     enough = _TOLERANCE**2 * size
     for _ in range(_STEPS):
         if size <= enough:
             break
-        pushed = root.T @ product(root @ step) + np.float32(prior.penalty) * step
+        pushed = root.T @ sums.product(root @ step) + np.float32(prior.penalty) * step
         length = np.float32(size / float((step * pushed).sum()))
         found += length * step
         rest -= length * pushed
@@ -240,9 +245,7 @@ def _solve(centred: tuple[Vectors, Vectors], zero_shot: Vectors, prior: Prior) -
 
 def _correlation(parts: Sequence[_Sums], weights: Sequence[Vectors]) -> float:
     """Return the correlation of held-out scores and labels (up to the labels' own norm), from centred sums alone."""
-    with_labels = squared = 0.0
-    for part, own in zip(parts, weights, strict=True):
-        xx, xy = _centred(part)
-        with_labels += float((own * xy).sum())
-        squared += float((own * np.matmul(xx, own[:, :, None])[:, :, 0]).sum())
-    return with_labels / np.sqrt(squared) if squared > 0 else 0.0
+    pairs = list(zip(parts, weights, strict=True))
+    with_labels = sum(float((own * part.cross()).sum()) for part, own in pairs)
+    squared = sum(float((own * part.product(own)).sum()) for part, own in pairs)
+    return with_labels / squared**0.5 if squared > 0 else 0.0

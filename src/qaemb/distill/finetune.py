@@ -27,7 +27,6 @@ from qaemb.errors import BadInput, BadParameter
 if TYPE_CHECKING:
     from qaemb.distill.finetune_model import State, Tuner
 
-_PATIENCE = 3  # evaluations without a better held-out loss that end training
 _EVALUATIONS = 2  # per epoch
 
 
@@ -38,7 +37,7 @@ class Finetuning:
     Every linear map gets an adapter of `rank`, scaled by `scale` (alpha / rank). A step takes `batch_texts` texts; an
     epoch visits each text once. `learning_rate` is that of the adapters, the heads have `head_rate`; both rise over the
     first `warmup` share of the course and then fall linearly to 0 at the end of the epochs or of the `minutes`,
-    whichever is nearer.
+    whichever is nearer. After `patience` evaluations without a better held-out loss training ends.
     """
 
     folder: Path
@@ -49,12 +48,13 @@ class Finetuning:
     learning_rate: float = 1e-3
     head_rate: float = 1e-2
     warmup: float = 0.05
+    patience: int = 3
     minutes: float | None = None
     threads: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("rank", "scale", "epochs", "batch_texts", "learning_rate", "minutes", "threads"):
+        for name in ("rank", "scale", "epochs", "batch_texts", "learning_rate", "patience", "minutes", "threads"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise BadParameter(f"finetune: {name} is {value}; give a number above 0")
@@ -140,12 +140,12 @@ def _run(tuner: Tuner, settings: Finetuning) -> tuple[int, State, Curve]:
             curve.append({"step": step, "minutes": minutes, "held_out_log_loss": loss, "train_log_loss": mean})
             losses = []
             bar.set_postfix(held_out=f"{loss:.4f}", train=f"{mean:.4f}")
-            if is_last or _stale(curve):
+            if is_last or _stale(curve) >= settings.patience:
                 break
     return *best, curve
 
 
-def _stale(curve: Curve) -> bool:
-    """Return whether the best loss lies `_PATIENCE` evaluations back."""
+def _stale(curve: Curve) -> int:
+    """Return how many evaluations back the best loss lies."""
     losses = [row["held_out_log_loss"] for row in curve]
-    return len(losses) - 1 - losses.index(min(losses)) >= _PATIENCE
+    return len(losses) - 1 - losses.index(min(losses))
