@@ -130,8 +130,8 @@ def test_spaces_at_the_start_of_a_part_stay_where_a_decoder_drops_them():
 
 
 def test_what_is_unknown_or_missing_is_named(settings, workspace, tmp_path):
-    with pytest.raises(BadParameter, match=r"no answerer `minilm_zeroshot` that takes a prompt.*there are: smollm2"):
-        show_prompt(settings, workspace, "text_first", "minilm_zeroshot", SAMPLE)
+    with pytest.raises(BadParameter, match=r"no answerer `zeroshot` that takes a prompt.*there are: smollm2"):
+        show_prompt(settings, workspace, "text_first", "zeroshot", SAMPLE)
     with pytest.raises(BadParameter, match="^there is no prompt `nope`; there are completion"):
         show_prompt(settings, workspace, "nope", "smollm2", SAMPLE)
     with pytest.raises(BadInput, match="question number 0 is empty"):

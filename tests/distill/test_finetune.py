@@ -77,9 +77,8 @@ def start(folder: Path, cells: TeacherCells, context: bool = False, head: HeadSe
 
 
 def course(folder: Path, **changes: object) -> Finetuning:
-    return Finetuning(
-        folder, **({"epochs": 6, "batch_texts": 16, "learning_rate": 2e-2, "patience": 99, "threads": 1} | changes)
-    )
+    own = {"epochs": 6, "batch_texts": 16, "learning_rate": 2e-2, "patience": 99, "threads": 1}
+    return Finetuning(folder, **(own | changes))
 
 
 def held_out_margins(task: Task, folder: Path, adapter: Adapter | None, heads: Heads) -> np.ndarray:
@@ -166,11 +165,11 @@ def test_heads_with_a_hidden_layer_are_trained_alike(bert):
 
 def test_two_readers_share_one_encoder_and_both_get_better(bert):
     tasks = [start(bert, planted()), start(bert, planted(True), True)]
-    found = finetune(tasks, HEADS, course(bert))
+    found = finetune(tasks, HEADS, course(bert, epochs=4))
     for task, heads in zip(tasks, found.heads, strict=True):
         held = task.cells.rows(task.held_out)
         before = log_loss(held_out_margins(task, bert, None, task.heads), held.labels, held.known)
-        assert log_loss(held_out_margins(task, bert, found.adapter, heads), held.labels, held.known) < before - 0.1
+        assert log_loss(held_out_margins(task, bert, found.adapter, heads), held.labels, held.known) < before - 0.05
 
 
 def test_cells_that_are_not_known_change_nothing(bert):
@@ -209,12 +208,12 @@ def mean_loss(margin: np.ndarray, cells: TeacherCells, column: int, head: HeadSe
     known = cells.known[:, column]
     y = cells.labels[known, column].astype(np.float64)
     y = (y > 0.5).astype(np.float64) if head.hard else y
-    rate, z = y.mean(), margin[known]
+    rate, z, weight = y.mean(), margin[known], np.ones(len(y))
     if head.balance:
         z = z - np.log(rate / (1 - rate))
+        weight = y / (2 * rate) + (1 - y) / (2 * (1 - rate))
     p = 1 / (1 + np.exp(-z))
-    yes, no = (1 / (2 * rate), 1 / (2 * (1 - rate))) if head.balance else (1.0, 1.0)
-    return float(np.mean(-yes * y * np.log(p) - no * (1 - y) * np.log(1 - p)))
+    return float(np.mean(weight * (-y * np.log(p) - (1 - y) * np.log(1 - p))))
 
 
 def test_a_training_that_makes_things_worse_gives_its_start_back(bert):
@@ -259,7 +258,7 @@ def test_an_epoch_visits_each_known_text_once(bert):
     assert list(twice[: len(wanted)]) != list(twice[len(wanted) :])
 
 
-def test_the_merged_encoder_is_what_peft_computes(bert, tuned, tmp_path, texts=("a b c", "f", "d e f a")):
+def test_the_merged_encoder_is_what_peft_computes(bert, tuned, tmp_path):
     import torch
     from peft import PeftModel
     from transformers import AutoModel
@@ -267,6 +266,7 @@ def test_the_merged_encoder_is_what_peft_computes(bert, tuned, tmp_path, texts=(
     write_adapter(tuned[1].adapter, tmp_path / "adapter")
     model = PeftModel.from_pretrained(AutoModel.from_pretrained(bert), tmp_path / "adapter").eval()
     encoder = Encoder(bert, 1, read_adapter(tmp_path / "adapter"))
+    texts = ["a b c", "f", "d e f a"]
     for text, vector in zip(texts, encoder.embed(texts), strict=True):
         with torch.no_grad():
             mean = model(input_ids=torch.tensor(encoder.token_ids([text]))).last_hidden_state[0].mean(0).numpy()
@@ -274,7 +274,7 @@ def test_the_merged_encoder_is_what_peft_computes(bert, tuned, tmp_path, texts=(
 
 
 def test_a_student_comes_back_from_its_folder_with_its_adapter(bert, tuned, tmp_path):
-    task, found = tuned
+    found = tuned[1]
     student = a_student(bert, [Reader(False, found.heads[0], None)], found.adapter)
     write_student(student, tmp_path / "s", card(student, {}))
     back = read_student(tmp_path / "s")
@@ -330,7 +330,9 @@ def test_a_trained_student_is_tuned_and_says_what_that_brought(bert, tmp_path):
     encoder = Encoder(bert, 1)
     named = {"name": "bert", "package": None, "version": None, "digest": encoder.info.digest}
     asked = QuestionVectors(encoder.embed(["a", "b"]), encoder.embed(["c"])[0])
-    plan = Plan(kind="heads", test_stories=["story7"], heads=HEADS, held_out_share=0.25, finetune=course(bert))
+    plan = Plan(
+        kind="heads", test_stories=["story7"], heads=HEADS, held_out_share=0.2, finetune=course(bert, epochs=10)
+    )
     made = train_student("s", named, [lesson_of(bert, cells)], asked, plan)
     chosen = made.chosen["plain"]
     assert chosen["frozen_held_out_auc"] < 0.8
@@ -338,7 +340,7 @@ def test_a_trained_student_is_tuned_and_says_what_that_brought(bert, tmp_path):
     assert chosen["frozen_test_auc"] < 0.8
     assert made.test["plain"]["auc"].mean() > 0.9
     assert chosen["held_out_log_loss"] < chosen["frozen_held_out_log_loss"]
-    assert [row["step"] for row in made.curve][0] == 0
+    assert made.curve[0]["step"] == 0
     student = replace(made.student, about={"teacher": "rule"})
     test = cells.stories(["story7"])
     aucs = question_aucs(answers_of(student, bert, tmp_path / "s", test.texts), test)
@@ -378,6 +380,5 @@ def test_held_out_stories_of_which_nothing_is_known_are_refused(bert):
 
 def test_a_training_that_diverges_says_what_to_change(bert):
     task = start(bert, planted())
-    heads = replace(task.heads, bias=np.full(2, np.inf, np.float32))
     with pytest.raises(QaembError, match="lower learning_rate"):
-        finetune([replace(task, heads=heads)], HEADS, course(bert))
+        finetune([task], HEADS, course(bert, learning_rate=1e30, warmup=0.0))

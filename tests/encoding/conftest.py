@@ -72,6 +72,7 @@ class World:
 
     def settings(self, **encode) -> Settings:
         values = yaml.safe_load(PARAMS.read_text())
+        values["distill"] = {}
         values["dataset"] |= {"name": "planted", "subjects": ["S1", "S2"], "test_stories": ["x", "y"]}
         values["features"]["spaces"] = {name: {"kind": "word_rate", "input": "x"} for name in ("qa", "junk")}
         values["encode"] = self.encode_settings(**encode).model_dump()

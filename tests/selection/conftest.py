@@ -57,6 +57,7 @@ class World:
 
     def settings(self, **select) -> Settings:
         values = yaml.safe_load(PARAMS.read_text())
+        values["distill"] = {}
         values["dataset"] |= {"name": "planted", "subjects": ["S1", "S2"], "test_stories": ["x"]}
         values["features"]["spaces"] = {"qa": {"kind": "word_rate", "input": "x"}}
         own = {"delays": [1, 2], "alphas_log10": (0, 4, 5), "n_folds": 3, "spaces": {"qa": ["qa"]}}

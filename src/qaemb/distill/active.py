@@ -85,7 +85,7 @@ def choose_cells(chooser: str, state: State, budget: int, seed: int, random_shar
     if not 1 <= budget <= left:
         raise BadParameter(f"the budget is {budget} cells; give 1 to {left}, the number of cells not asked yet")
     rng = np.random.default_rng(seed)
-    if chooser in _AT_RANDOM:
+    if chooser in AT_RANDOM:
         cells = CHOOSERS[chooser](state, budget, rng)
         return Chosen(cells, cells)
     n_random = round(share * budget)
@@ -247,4 +247,4 @@ CHOOSERS: dict[str, Chooser] = {
     "question_value": question_value,
     "combined": combined,
 }
-_AT_RANDOM = frozenset({"random", "whole_texts"})
+AT_RANDOM = frozenset({"random", "whole_texts"})

@@ -25,7 +25,7 @@ from scipy.special import expit
 from tqdm import tqdm
 
 from qaemb.answers.students import Heads
-from qaemb.distill.active import Mask, State, calibration, choose_cells, growth
+from qaemb.distill.active import AT_RANDOM, Mask, State, calibration, choose_cells, growth
 from qaemb.errors import BadInput, BadParameter
 from qaemb.validation.calibration import auc, brier
 
@@ -88,7 +88,7 @@ class FewCellHeads:
 
 @dataclass(frozen=True)
 class CurvePlan:
-    """Budgets (cells, rising), of which each doubles as a round of choosing; the first is drawn at random."""
+    """`budgets` in cells, rising. Each is one round of choosing by the last round's student; the first is at random."""
 
     choosers: Sequence[str]
     budgets: Sequence[int]
@@ -148,8 +148,8 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Return mean and sd (n - 1) over seeds of a curve's figures, a row per test, chooser and budget."""
     by = table.groupby(["test", "chooser", "budget"], sort=False)
     figures = ["auc", "brier", "mean_p", "yes_share"]
-    means, spread = by[figures].mean(), by[["auc", "brier"]].std().add_suffix("_sd")
-    return means.join(spread).join(by.size().rename("seeds")).reset_index()
+    spread = by[["auc", "brier"]].std().add_suffix("_sd")
+    return by[figures].mean().join(spread).join(by.size().rename("seeds")).reset_index()
 
 
 def grade(heads: Heads, vectors: Vectors, labels: Vectors) -> tuple[float, float, float]:
@@ -167,7 +167,8 @@ def _path(
     known = at_random = np.zeros(labels.shape, np.bool_)
     margin, value, before = pool.vectors @ pool.zero_shot.T, None, None
     for step, budget in enumerate(plan.budgets):
-        state, name = State(pool.vectors, known, margin, value), chooser if step else "random"
+        state = State(pool.vectors, known, margin, value)
+        name = chooser if step or chooser in AT_RANDOM else "random"
         new = choose_cells(name, state, budget - int(known.sum()), 1000 * seed + step, plan.random_share)
         known, at_random = known | new.cells, at_random | new.at_random
         asked = Asked(np.where(known, labels, 0).astype(np.float32), known, at_random)
@@ -226,7 +227,6 @@ def _solve(sums: _Sums, zero_shot: Vectors, prior: Prior) -> Vectors:
     similar = zero_shot @ zero_shot.T
     scale = prior.share / max(float(np.trace(similar)) / len(similar), 1e-12)
     root = np.linalg.cholesky(scale * similar + (1 - prior.share + 1e-6) * np.eye(len(similar))).astype(np.float32)
-
     start = np.float32(prior.slope) * zero_shot
     rest = root.T @ (sums.cross() - sums.product(start))
     found, step, size = np.zeros_like(rest), rest.copy(), float((rest**2).sum())

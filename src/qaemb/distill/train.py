@@ -89,6 +89,8 @@ def train_student(
 
     `questions` are the vectors of the lessons' questions, which all lessons share in one order.
     """
+    if plan.finetune and plan.kind != "heads":
+        raise BadParameter(f"a student of kind {plan.kind} can't be fine-tuned; take kind `heads`")
     done = [_learn(lesson, questions, plan) for lesson in lessons]
     done, tuned = _finetuned(done, plan) if plan.finetune else (done, None)
     held_out = {_name(lesson): one.held_out for lesson, one in zip(lessons, done, strict=True)}
@@ -165,8 +167,7 @@ def _learn(lesson: Lesson, questions: QuestionVectors, plan: Plan) -> _Learnt:
 
 def _finetuned(done: Sequence[_Learnt], plan: Plan) -> tuple[list[_Learnt], Tuned]:
     """Return the readers with the heads of a tuned encoder, graded anew; as they were where tuning was no better."""
-    if plan.finetune is None or plan.kind != "heads":
-        raise BadParameter(f"a student of kind {plan.kind} can't be fine-tuned; take kind `heads`")
+    assert plan.finetune is not None
     tuned = finetune([one.task for one in done if one.task], plan.heads, plan.finetune)
     encoder = Encoder(plan.finetune.folder, plan.finetune.threads, tuned.adapter)
     return [_retaught(one, heads, tuned, encoder, plan) for one, heads in zip(done, tuned.heads, strict=True)], tuned
