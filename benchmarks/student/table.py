@@ -87,14 +87,13 @@ def _differences(figures: dict[str, Any]) -> str:
 
 
 def _cascade(figures: dict[str, Any]) -> str:
+    found = figures["cascade_before_gpt4"]
     rows = [
-        f"| {target} | {own['test_agreement']:.3f} | {_or_dash(own['test_agreement_of_the_students_own'])} | "
-        f"{own['test_calls_saved']:.1%} |"
-        for target, own in figures["cascade_before_gpt4"].items()
+        f"| {target}{' (chosen)' if target == found['chosen_target'] else ''} | {own['lowest_left_out_story']:.3f} | "
+        f"{own['test']['agreement']:.3f} | {own['test']['agreement_of_the_students_own']:.3f} | "
+        f"{own['test']['yes_kept']:.3f} | {own['test']['calls_saved']:.1%} |"
+        for target, own in found["targets"].items()
     ]
-    head = "| agreement asked for | agreement, test stories | of the cells that the student answered | calls saved |"
-    return "\n".join([head, "|---|---|---|---|", *rows])
-
-
-def _or_dash(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    columns = ("cascade, target", "lowest left-out train story", "test stories", "student's own cells", "yes kept")
+    head = f"| {' | '.join(columns)} | calls saved |"
+    return "\n".join([head, "|---|---|---|---|---|---|", *rows])

@@ -1,8 +1,8 @@
 """Engine `student`: a trained student, or where the settings name none, zero-shot similarity (zero_shot.py).
 
 A trained student takes one pass of its encoder per text, whatever the number of questions. A text whose segment stands
-in double square brackets is read as before, segment, after; any other as it is, if the student learnt to. Where the student may not be trusted it
-abstains: its margin is there, and its mass is 0.
+in double square brackets is read as before, segment, after; any other as it is, if the student learnt to. Where the
+student may not be trusted it abstains: its margin is there, and its mass is 0.
 """
 
 from __future__ import annotations
