@@ -147,13 +147,8 @@ def question_value(state: State, budget: int, rng: np.random.Generator) -> Mask:
 
 
 def combined(state: State, budget: int, rng: np.random.Generator) -> Mask:
-    """Return likely-yes cells spread over clusters of the texts, from a share of the texts that grows with the answers.
-
-    It is a tenth at first, when yes answers are what lacks, and 15 times the share of cells asked more later, at most
-    0.6, when what lies below is less and less known in proportion.
-    """
-    share = min(_MAX_TOP, _TOP_FIRST + _TOP_GROWTH * float(state.asked.mean()))
-    top = _top(state, share)
+    """Return likely-yes cells (the same fifth of each question's texts) spread evenly over clusters of the texts."""
+    top = _top(state, _TOP)
     spread = _crowding(state, top.astype(np.bool_), _clusters(state.vectors, rng), rng)
     return _take(top * (len(top) + 1) - spread, state, budget, rng)
 

@@ -7,9 +7,7 @@ x: a text's vector less the pool's mean; z_q, row q of Z: the question's vector 
 starts from the similarity of text and question (the zero-shot student), moves with the heads of questions near to its
 own, and departs from both as far as its own cells say; share = slope = 0 is one ridge a question. Found by conjugate
 gradients on sums of products over each question's cells; training sets of cross-validation are differences of sums.
-
-Scores become margins by logistic curves on held-out scores, one a question, drawn to a common one (`curves.py`); then,
-where some cells were drawn at random, by one last curve for all questions from these alone.
+Scores become margins by logistic curves on held-out scores (`active.calibration`).
 """
 
 from __future__ import annotations
@@ -44,8 +42,7 @@ class Prior:
     share: float = 0.3
 
 
-PRIORS = tuple(Prior(penalty, 0.4, share) for penalty in (5.0, 10.0, 20.0) for share in (0.0, 0.3))
-"""What cross-validation chooses from where nothing else is said."""
+PRIORS = tuple(Prior(penalty, 0.4, share) for penalty in (5.0, 10.0, 20.0) for share in (0.0, 0.3))  # chosen from
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +118,10 @@ def fit_few_cells(
     for number, own in enumerate(tried[prior]):
         scores[fold == number] = x[fold == number] @ own.T
     slope, bias = calibration(scores, asked.labels, asked.known, asked.at_random)
-    weights = slope[:, None] * _solve(total, pool.zero_shot, prior)
-    heads = Heads(weights.T.astype(np.float32), (bias - weights @ centre).astype(np.float32))
+    weights = _solve(total, pool.zero_shot, prior)
+    spread = (x @ weights.T).std(axis=0)  # wider than that of held-out scores, to which the curves belong
+    weights *= (slope * scores.std(axis=0) / np.maximum(spread, 1e-12))[:, None].astype(np.float32)
+    heads = Heads(weights.T, (bias - weights @ centre).astype(np.float32))
     return FewCellHeads(heads, prior, found, (slope * scores + bias).astype(np.float32))
 
 

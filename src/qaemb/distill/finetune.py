@@ -119,7 +119,8 @@ def finetune(tasks: Sequence[Task], head: HeadSettings, settings: Finetuning) ->
 
 def _run(tuner: Tuner, settings: Finetuning) -> tuple[int, State, Curve]:
     """Return the number of the best step, its state, and the curve."""
-    begin, step, losses = time.monotonic(), 0, []
+    begin = time.monotonic()
+    losses: list[float] = []
     steps = tuner.batches(settings.epochs)
     every = max(1, round(len(steps) / settings.epochs / _EVALUATIONS))
     curve: Curve = [{"step": 0, "minutes": 0.0, "held_out_log_loss": tuner.held_out_loss()}]
