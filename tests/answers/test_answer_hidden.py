@@ -82,9 +82,10 @@ def test_batches_and_order_move_nothing(tiny_llm, texts):
     (turned,) = source.vectors(many[::-1])
     assert sum(done) == len(many)
     assert len(done) > 3
-    np.testing.assert_allclose(together, turned[::-1], atol=2e-5)
+    # States are as large as 16, and processors round the passes of a batch differently: some 6e-5 on one without AVX-512.
+    np.testing.assert_allclose(together, turned[::-1], atol=2e-4)
     for text, vector in zip(texts, together, strict=False):
-        np.testing.assert_allclose(vector, source.vectors([text])[0][0], atol=2e-5)
+        np.testing.assert_allclose(vector, source.vectors([text])[0][0], atol=2e-4)
 
 
 def test_a_long_text_keeps_its_end_and_its_markers(tiny_encoder):

@@ -28,6 +28,7 @@ _TOP_FIRST, _TOP_GROWTH = (
     15.0,
 )  # the same for `combined`: first, and by how much more than the share asked it grows
 _MAX_TOP = 0.6
+_MOST, _ANSWERS = 0.6, 4000  # the share that `combined` draws from: see there
 _N_CLUSTERS = 100
 _CLUSTER_SAMPLE = 2000  # texts that k-means runs on
 _KMEANS_STEPS = 5
@@ -137,8 +138,7 @@ def likely_yes(state: State, budget: int, rng: np.random.Generator) -> Mask:
 
 def diverse(state: State, budget: int, rng: np.random.Generator) -> Mask:
     """Return cells spread evenly over clusters of the texts (k-means on the vectors), whatever their margins."""
-    spread = _crowding(state, ~state.asked, _clusters(state.vectors, rng), rng)
-    return _take(-spread, state, budget, rng)
+    return _take(-_crowding(state, _clusters(state.vectors, rng), rng), state, budget, rng)
 
 
 def question_value(state: State, budget: int, rng: np.random.Generator) -> Mask:
@@ -147,10 +147,13 @@ def question_value(state: State, budget: int, rng: np.random.Generator) -> Mask:
 
 
 def combined(state: State, budget: int, rng: np.random.Generator) -> Mask:
-    """Return likely-yes cells (the same fifth of each question's texts) spread evenly over clusters of the texts."""
-    top = _top(state, _TOP)
-    spread = _crowding(state, top.astype(np.bool_), _clusters(state.vectors, rng), rng)
-    return _take(top * (len(top) + 1) - spread, state, budget, rng)
+    """Return likely-yes cells, from a share of each question's texts that grows with the answers to a question.
+
+    It is sqrt(n / 4000), at most 0.6, after n answers a question: with few, yes answers are what lacks, and the highest
+    margins are the uncertain ones, too; with many, what lies below them is less and less known.
+    """
+    share = min(_MOST, float((state.asked.sum() / state.asked.shape[1] / _ANSWERS) ** 0.5))
+    return _take(_top(state, share) + rng.random(state.asked.shape, np.float32), state, budget, rng)
 
 
 def growth(before: Floats, now: Floats) -> Floats:
@@ -212,19 +215,12 @@ def _clusters(vectors: Floats, rng: np.random.Generator) -> NDArray[np.int16]:
     return means.fit(sample).predict(vectors).astype(np.int16)
 
 
-def _crowding(
-    state: State, eligible: Mask, cluster: NDArray[np.integer], rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Return for each eligible cell (T, Q) how many of its cluster stand before it: the asked, then others at random.
-
-    Cells that are not eligible get random numbers below 1.
-    """
-    crowding = rng.random(eligible.shape, np.float32)
+def _crowding(state: State, cluster: NDArray[np.integer], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return for each unasked cell (T, Q) how many of its cluster stand before it: the asked, then others at random."""
+    crowding = rng.random(state.asked.shape, np.float32)
     n = int(cluster.max()) + 1
     for question in range(state.asked.shape[1]):
-        mine = rng.permutation(np.flatnonzero(eligible[:, question]))
-        if not len(mine):
-            continue
+        mine = rng.permutation(np.flatnonzero(~state.asked[:, question]))
         mine = mine[np.argsort(cluster[mine], kind="stable")]
         size = np.bincount(cluster[mine], minlength=n)
         place = np.arange(len(mine)) - np.repeat(np.cumsum(size) - size, size)
