@@ -47,19 +47,12 @@ def main(resume: bool) -> None:
         "cascade_before_gpt4": lambda: cascade.cascades(settings, workspace, margins, HIDDEN),
         "speed": lambda: speed.speeds(settings, workspace, margins.cells.texts),
         "encoding": lambda: encoding.fit_all(settings, workspace),
-        "label_efficiency": _label_efficiency,
     }
     figures = {name: _part(name, make) for name, make in parts.items()}
     about = {"profile": "lebel_pcs", "protocol": settings.encode.protocol, "hidden": HIDDEN, "students": STUDENTS}
     path = write_result("student", _headline(figures), about, figures)
     table.write(figures)
     print(f"wrote {path}: {_headline(figures)}")
-
-
-def _label_efficiency() -> Any:
-    from benchmarks.student import efficiency
-
-    return efficiency.run()
 
 
 def _part(name: str, make: Callable[[], Any]) -> Any:

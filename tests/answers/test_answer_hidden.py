@@ -82,7 +82,7 @@ def test_batches_and_order_move_nothing(tiny_llm, texts):
     (turned,) = source.vectors(many[::-1])
     assert sum(done) == len(many)
     assert len(done) > 3
-    # States are as large as 16, and processors round the passes of a batch differently: some 6e-5 on one without AVX-512.
+    # States are as large as 16, and processors round batches differently: by 6e-5 on one without AVX-512.
     np.testing.assert_allclose(together, turned[::-1], atol=2e-4)
     for text, vector in zip(texts, together, strict=False):
         np.testing.assert_allclose(vector, source.vectors([text])[0][0], atol=2e-4)

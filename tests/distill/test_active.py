@@ -16,7 +16,7 @@ def state(n_texts: int = 120, n_questions: int = 5, seed: int = 0) -> State:
         rng.standard_normal((n_texts, 2)).astype(np.float32),
         rng.random((n_texts, n_questions)) < 0.1,
         rng.standard_normal((n_texts, n_questions)).astype(np.float32),
-        np.arange(1.0, n_questions + 1),
+        value=np.arange(1.0, n_questions + 1),
     )
 
 
@@ -38,7 +38,7 @@ def test_the_budget_is_spent_exactly_and_no_cell_is_asked_twice(chooser, budget)
     chosen = choose_cells(chooser, given, budget, seed=3)
     assert chosen.cells.sum() == budget
     assert not (chosen.cells & given.asked).any()
-    assert not (chosen.at_random & ~chosen.cells).any()
+    assert not (chosen.at_random & ~chosen.cells & ~given.asked).any()
 
 
 @pytest.mark.parametrize("chooser", CHOOSERS)
@@ -64,19 +64,27 @@ def test_questions_get_the_same_number_of_cells(chooser):
     assert sorted(chosen.cells.sum(axis=0)) == [10, 10, 10, 11, 11]
 
 
-@pytest.mark.parametrize(("chooser", "expected"), [("random", 40), ("whole_texts", 40), ("combined", 10)])
-def test_the_random_part_is_named(chooser, expected):
-    assert choose_cells(chooser, state(), 40, seed=0).at_random.sum() == expected
-    assert choose_cells("likely_yes", state(), 40, seed=0, random_share=0.5).at_random.sum() == 20
+@pytest.mark.parametrize(
+    ("chooser", "share", "expected"), [("random", 0.1, 40), ("combined", None, 10), ("diverse", 0.5, 20)]
+)
+def test_the_random_part_is_named(chooser, share, expected):
+    chosen = choose_cells(chooser, state(), 40, seed=0, random_share=share)
+    assert (chosen.cells & chosen.at_random).sum() == expected
 
 
-def test_random_cells_do_not_look_at_margins():
+def test_the_random_sample_is_one_of_all_cells_whatever_was_asked_before():
     rng = np.random.default_rng(0)
-    given = State(np.zeros((4000, 2), np.float32), np.zeros((4000, 3), bool), rng.standard_normal((4000, 3)))
-    chosen = choose_cells("likely_yes", given, 3000, seed=0, random_share=0.5)
-    drawn = given.margin[chosen.at_random]
-    assert abs(drawn.mean()) < 4 / np.sqrt(len(drawn))
-    assert given.margin[chosen.cells & ~chosen.at_random].mean() > 0.3
+    margin = rng.standard_normal((4000, 3))
+    known = margin > 1  # a chooser took the sixth of the cells that are the likeliest
+    sample, asked = np.zeros_like(known), known
+    for seed in range(3):
+        given = State(np.zeros((4000, 2)), asked, margin, sample)
+        chosen = choose_cells("likely_yes", given, 2000, seed, random_share=0.5)
+        assert not (chosen.at_random & sample).any()
+        asked, sample = asked | chosen.cells, sample | chosen.at_random
+    assert abs(margin[sample].mean()) < 3 / np.sqrt(sample.sum())
+    assert (sample & known).sum() == pytest.approx(known.mean() * sample.sum(), rel=0.15)
+    assert margin[asked & ~sample].mean() > 0.5
 
 
 def test_uncertain_cells_are_those_nearest_to_zero():
@@ -130,7 +138,9 @@ def test_the_share_that_combined_draws_from_grows_with_the_answers(n_asked, lowe
 
 
 def test_question_value_gives_cells_in_proportion():
-    given = State(np.zeros((500, 2), np.float32), np.zeros((500, 3), bool), np.zeros((500, 3)), np.array([1.0, 2, 3]))
+    given = State(
+        np.zeros((500, 2), np.float32), np.zeros((500, 3), bool), np.zeros((500, 3)), value=np.array([1.0, 2, 3])
+    )
     assert choose_cells("question_value", given, 60, 0, random_share=0.0).cells.sum(axis=0).tolist() == [10, 20, 30]
 
 
@@ -178,4 +188,4 @@ def test_bad_arguments_are_named():
     with pytest.raises(BadInput, match="do not belong together"):
         State(given.vectors[:-1], given.asked, given.margin)
     with pytest.raises(BadInput, match="one number for each of 5"):
-        State(given.vectors, given.asked, given.margin, np.ones(4))
+        State(given.vectors, given.asked, given.margin, value=np.ones(4))

@@ -2,8 +2,8 @@
 
 A chooser sees the texts' vectors, which cells are asked already, and what the present student says of every cell; it
 never sees an answer. Cells that were chosen by their margin say yes more often than the others do at the same margin,
-so that a student calibrated on them says yes too often. `choose_cells` therefore spends a part of every budget on
-cells drawn at random and says which they are, and `calibration` lets these have the last word.
+so that a student calibrated on them says yes too often. `choose_cells` therefore spends a part of every budget on a
+random sample of all cells and says which they are, and `calibration` lets these have the last word.
 """
 
 from __future__ import annotations
@@ -23,11 +23,6 @@ Floats = NDArray[np.floating]
 RANDOM_SHARE = 0.25  # of a budget; costs next to no AUC on train stories of lebel_pcs, and keeps the student calibrated
 
 _TOP = 0.2  # share of a question's texts that `likely_yes` draws from
-_TOP_FIRST, _TOP_GROWTH = (
-    0.1,
-    15.0,
-)  # the same for `combined`: first, and by how much more than the share asked it grows
-_MAX_TOP = 0.6
 _MOST, _ANSWERS = 0.6, 4000  # the share that `combined` draws from: see there
 _N_CLUSTERS = 100
 _CLUSTER_SAMPLE = 2000  # texts that k-means runs on
@@ -40,13 +35,15 @@ class State:
     """What is known before the next choice, for T texts and Q questions.
 
     `vectors` (T, D); `asked` bool (T, Q): cells that the teacher answered; `margin` (T, Q): what the present student
-    says, before there is one the similarity of text and question. `value` (Q,): how much more one question's answers
-    are worth than another's, used by `question_value` alone; None: all the same.
+    says, before there is one the similarity of text and question; `at_random` (T, Q): the random sample so far (None:
+    there is none). `value` (Q,): how much more one question's answers are worth than another's, used by
+    `question_value` alone; None: all the same.
     """
 
     vectors: Floats
     asked: Mask
     margin: Floats
+    at_random: Mask | None = None
     value: Floats | None = None
 
     def __post_init__(self) -> None:
@@ -61,7 +58,7 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """New cells to ask, bool (T, Q), and which of them were drawn at random: the sample to calibrate on."""
+    """`cells` bool (T, Q): the new cells to ask; `at_random` (T, Q): cells, new or asked before, that the sample gains."""
 
     cells: Mask
     at_random: Mask
@@ -73,9 +70,9 @@ Chooser = Callable[[State, int, np.random.Generator], Mask]
 def choose_cells(chooser: str, state: State, budget: int, seed: int, random_share: float | None = None) -> Chosen:
     """Return exactly `budget` new cells, none of which was asked; the same for the same arguments.
 
-    `random_share` of them is drawn at random, the rest by the chooser of that name in CHOOSERS; None: RANDOM_SHARE.
-    The random choosers draw all. BadParameter for an unknown chooser, a share outside [0, 1], or a budget below 1 or
-    above the number of cells that are left.
+    `random_share` of them joins the random sample, the rest is chosen by the chooser of that name in CHOOSERS; None:
+    RANDOM_SHARE. The random choosers sample all. BadParameter for an unknown chooser, a share outside [0, 1], or a
+    budget below 1 or above the number of cells that are left.
     """
     share = RANDOM_SHARE if random_share is None else random_share
     left = int((~state.asked).sum())
@@ -86,13 +83,13 @@ def choose_cells(chooser: str, state: State, budget: int, seed: int, random_shar
     if not 1 <= budget <= left:
         raise BadParameter(f"the budget is {budget} cells; give 1 to {left}, the number of cells not asked yet")
     rng = np.random.default_rng(seed)
-    if chooser in AT_RANDOM:
-        cells = CHOOSERS[chooser](state, budget, rng)
+    if chooser == "whole_texts":
+        cells = whole_texts(state, budget, rng)
         return Chosen(cells, cells)
-    n_random = round(share * budget)
-    at_random = random(state, n_random, rng)
-    rest = replace(state, asked=state.asked | at_random)
-    return Chosen(at_random | CHOOSERS[chooser](rest, budget - n_random, rng), at_random)
+    n_random = budget if chooser == "random" else round(share * budget)
+    sample = _sample(state, n_random, rng)
+    rest = replace(state, asked=state.asked | sample)
+    return Chosen((sample & ~state.asked) | CHOOSERS[chooser](rest, budget - n_random, rng), sample)
 
 
 def quotas(budget: int, left: NDArray[np.integer], value: Floats | None, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -180,6 +177,22 @@ def calibration(scores: Floats, labels: Floats, known: Mask, at_random: Mask) ->
     return last.slope[0] * slope, last.intercept[0] + last.slope[0] * own.intercept
 
 
+def _sample(state: State, budget: int, rng: np.random.Generator) -> Mask:
+    """Return what the random sample gains: cells drawn from all that it lacks, until `budget` of them are new.
+
+    Cells that were asked for another reason are drawn, too, at no cost: without them the sample would lack just those
+    that were likely to be a yes.
+    """
+    sample = np.zeros_like(state.asked)
+    numbers = quotas(budget, (~state.asked).sum(axis=0), None, rng)
+    outside = np.ones_like(state.asked) if state.at_random is None else ~state.at_random
+    for question in np.flatnonzero(numbers):
+        drawn = rng.permutation(np.flatnonzero(outside[:, question]))
+        n_new = np.cumsum(~state.asked[drawn, question])
+        sample[drawn[: np.searchsorted(n_new, numbers[question]) + 1], question] = True
+    return sample
+
+
 def _take(priority: Floats, state: State, budget: int, rng: np.random.Generator, value: Floats | None = None) -> Mask:
     """Return the unasked cells of highest priority (T, Q), as many of each question as `quotas` says."""
     cells = np.zeros_like(state.asked)
@@ -238,4 +251,3 @@ CHOOSERS: dict[str, Chooser] = {
     "question_value": question_value,
     "combined": combined,
 }
-AT_RANDOM = frozenset({"random", "whole_texts"})

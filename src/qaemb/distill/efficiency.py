@@ -23,7 +23,7 @@ from scipy.special import expit
 from tqdm import tqdm
 
 from qaemb.answers.students import Heads
-from qaemb.distill.active import AT_RANDOM, Mask, State, calibration, choose_cells, growth
+from qaemb.distill.active import Mask, State, calibration, choose_cells, growth
 from qaemb.errors import BadInput, BadParameter
 from qaemb.validation.calibration import auc, brier
 
@@ -166,8 +166,8 @@ def _path(
     known = at_random = np.zeros(labels.shape, np.bool_)
     margin, value, before = pool.vectors @ pool.zero_shot.T, None, None
     for step, budget in enumerate(plan.budgets):
-        state = State(pool.vectors, known, margin, value)
-        name = chooser if step or chooser in AT_RANDOM else "random"
+        state = State(pool.vectors, known, margin, at_random, value)
+        name = chooser if step or chooser == "whole_texts" else "random"
         new = choose_cells(name, state, budget - int(known.sum()), 1000 * seed + step, plan.random_share)
         known, at_random = known | new.cells, at_random | new.at_random
         asked = Asked(np.where(known, labels, 0).astype(np.float32), known, at_random)
