@@ -65,7 +65,7 @@ def test_questions_get_the_same_number_of_cells(chooser):
 
 
 @pytest.mark.parametrize(
-    ("chooser", "share", "expected"), [("random", 0.1, 40), ("combined", None, 10), ("diverse", 0.5, 20)]
+    ("chooser", "share", "expected"), [("random", 0.1, 40), ("combined", 0.25, 10), ("diverse", 0.5, 20)]
 )
 def test_the_random_part_is_named(chooser, share, expected):
     chosen = choose_cells(chooser, state(), 40, seed=0, random_share=share)
@@ -110,7 +110,7 @@ def blobs(n_each: list[int]) -> np.ndarray:
     """Return points in as many far clusters, one after the other."""
     centre = 100.0 * np.arange(len(n_each))
     rng = np.random.default_rng(0)
-    return np.vstack([rng.normal([c, 0], 0.01, (n, 2)) for c, n in zip(centre, n_each, strict=True)])
+    return np.vstack([rng.normal([c, 0], 0.5, (n, 2)) for c, n in zip(centre, n_each, strict=True)])
 
 
 def test_diverse_cells_fill_the_clusters_evenly_counting_those_asked(monkeypatch):
@@ -187,5 +187,7 @@ def test_bad_arguments_are_named():
         choose_cells("random", given, 0, 0)
     with pytest.raises(BadInput, match="do not belong together"):
         State(given.vectors[:-1], given.asked, given.margin)
+    with pytest.raises(BadInput, match="in the random sample but was not asked"):
+        State(given.vectors, given.asked, given.margin, np.ones_like(given.asked))
     with pytest.raises(BadInput, match="one number for each of 5"):
         State(given.vectors, given.asked, given.margin, value=np.ones(4))

@@ -24,9 +24,7 @@ RANDOM_SHARE = 0.25  # of a budget; costs next to no AUC on train stories of leb
 
 _TOP = 0.2  # share of a question's texts that `likely_yes` draws from
 _MOST, _ANSWERS = 0.6, 4000  # the share that `combined` draws from: see there
-_N_CLUSTERS = 100
-_CLUSTER_SAMPLE = 2000  # texts that k-means runs on
-_KMEANS_STEPS = 5
+_N_CLUSTERS, _CLUSTER_SAMPLE, _KMEANS_STEPS = 100, 2000, 5  # of k-means: clusters, texts that it runs on, steps
 _LEAST_SLOPE = 0.1  # of the median slope
 
 
@@ -52,13 +50,15 @@ class State:
                 f"vectors {self.vectors.shape}, asked {self.asked.shape} and margin {self.margin.shape} do not belong "
                 "together; give (T, D), (T, Q) and (T, Q)"
             )
+        if self.at_random is not None and (self.at_random & ~self.asked).any():
+            raise BadInput("a cell is in the random sample but was not asked; take it out of at_random")
         if self.value is not None and len(self.value) != self.asked.shape[1]:
             raise BadInput(f"value is {self.value.shape}, expected one number for each of {self.asked.shape[1]}")
 
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """`cells` bool (T, Q): the new cells to ask; `at_random` (T, Q): cells, new or asked before, that the sample gains."""
+    """`cells` bool (T, Q): the new cells to ask; `at_random` (T, Q): cells, new or asked, that the sample gains."""
 
     cells: Mask
     at_random: Mask
@@ -67,26 +67,25 @@ class Chosen:
 Chooser = Callable[[State, int, np.random.Generator], Mask]
 
 
-def choose_cells(chooser: str, state: State, budget: int, seed: int, random_share: float | None = None) -> Chosen:
+def choose_cells(chooser: str, state: State, budget: int, seed: int, random_share: float = RANDOM_SHARE) -> Chosen:
     """Return exactly `budget` new cells, none of which was asked; the same for the same arguments.
 
-    `random_share` of them joins the random sample, the rest is chosen by the chooser of that name in CHOOSERS; None:
-    RANDOM_SHARE. The random choosers sample all. BadParameter for an unknown chooser, a share outside [0, 1], or a
-    budget below 1 or above the number of cells that are left.
+    `random_share` of them joins the random sample, the rest is chosen by the chooser of that name in CHOOSERS; the
+    random choosers sample all. BadParameter for an unknown chooser, a share outside [0, 1], or a budget below 1 or
+    above the number of cells that are left.
     """
-    share = RANDOM_SHARE if random_share is None else random_share
     left = int((~state.asked).sum())
     if chooser not in CHOOSERS:
         raise BadParameter(f"there is no chooser `{chooser}`; take one of {', '.join(CHOOSERS)}")
-    if not 0 <= share <= 1:
-        raise BadParameter(f"random_share is {share}; give a share between 0 and 1")
+    if not 0 <= random_share <= 1:
+        raise BadParameter(f"random_share is {random_share}; give a share between 0 and 1")
     if not 1 <= budget <= left:
         raise BadParameter(f"the budget is {budget} cells; give 1 to {left}, the number of cells not asked yet")
     rng = np.random.default_rng(seed)
     if chooser == "whole_texts":
         cells = whole_texts(state, budget, rng)
         return Chosen(cells, cells)
-    n_random = budget if chooser == "random" else round(share * budget)
+    n_random = budget if chooser == "random" else round(random_share * budget)
     sample = _sample(state, n_random, rng)
     rest = replace(state, asked=state.asked | sample)
     return Chosen((sample & ~state.asked) | CHOOSERS[chooser](rest, budget - n_random, rng), sample)
@@ -116,8 +115,7 @@ def random(state: State, budget: int, rng: np.random.Generator) -> Mask:
 
 def whole_texts(state: State, budget: int, rng: np.random.Generator) -> Mask:
     """Return the cells of texts drawn at random, with all questions: the cheapest to ask where a text is read once."""
-    order = rng.random((len(state.asked), 1), np.float32)
-    return _take(np.broadcast_to(order, state.asked.shape), state, budget, rng)
+    return _take(np.repeat(rng.random((len(state.asked), 1)), state.asked.shape[1], axis=1), state, budget, rng)
 
 
 def uncertainty(state: State, budget: int, rng: np.random.Generator) -> Mask:

@@ -23,7 +23,7 @@ from scipy.special import expit
 from tqdm import tqdm
 
 from qaemb.answers.students import Heads
-from qaemb.distill.active import Mask, State, calibration, choose_cells, growth
+from qaemb.distill.active import RANDOM_SHARE, Mask, State, calibration, choose_cells, growth
 from qaemb.errors import BadInput, BadParameter
 from qaemb.validation.calibration import auc, brier
 
@@ -91,7 +91,7 @@ class CurvePlan:
     budgets: Sequence[int]
     seeds: Sequence[int] = (0, 1, 2, 3, 4)
     priors: Sequence[Prior] = (Prior(),)
-    random_share: float | None = None
+    random_share: float = RANDOM_SHARE
 
 
 def fit_few_cells(
