@@ -25,7 +25,6 @@ RANDOM_SHARE = 0.25  # of a budget; costs next to no AUC on train stories of leb
 _TOP = 0.2  # share of a question's texts that `likely_yes` draws from
 _MOST, _ANSWERS = 0.6, 4000  # the share that `combined` draws from: see there
 _N_CLUSTERS, _CLUSTER_SAMPLE, _KMEANS_STEPS = 100, 2000, 5  # of k-means: clusters, texts that it runs on, steps
-_LEAST_SLOPE = 0.1  # of the median slope
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +165,7 @@ def calibration(scores: Floats, labels: Floats, known: Mask, at_random: Mask) ->
     row, question = np.nonzero(known)
     score, yes = scores[row, question].astype(np.float64), labels[row, question] > 0.5
     own = fit_curves(score, yes, question, scores.shape[1])
-    slope = np.maximum(own.slope, _LEAST_SLOPE * np.median(own.slope))  # 0 would take a question's order away
+    slope = np.maximum(own.slope, 0.1 * np.median(own.slope))  # 0 would take a question's order away
     clean = at_random[row, question]
     if not clean.any():
         return slope, own.intercept
