@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmarks.record import write_result
 from benchmarks.student.pcs import ROOT, WORK
 from qaemb.answers.encoder import Encoder
 from qaemb.answers.models import INFO_FILE, make_model
@@ -189,6 +190,10 @@ def _last(ends: dict[str, float], figures: dict[str, Any], n_columns: int) -> st
 def main() -> None:
     """Run, print what a choice saves, and put the tables between their marks in docs/label-efficiency.md."""
     figures = run()
+    saved_by = {
+        f"combined_saves_at_{n}_a_question": figures["saved"]["test"][str(n * figures["questions"])] for n in (100, 800)
+    }
+    write_result("label_efficiency", saved_by, {"data": "lebel_pcs", "choosers": _SEEDS}, figures)
     text = DOCS.read_text(encoding="utf-8")
     before, after = text.split(_BEGIN)[0], text.split(_END)[1]
     write_text(DOCS, f"{before}{_BEGIN}\n{tables(figures)}\n{_END}{after}")
