@@ -1,7 +1,7 @@
 """`make bench-student`: students of GPT-4 on lebel_pcs; writes benchmarks/results/student.json and docs/students.md.
 
 Needs the data: environment variable QAEMB_LEBEL_PCS names its folder. A run that was stopped goes on with --resume.
-Every choice is made on train stories; the two test stories are looked at for the figures alone.
+What the code chooses, it chooses on train stories. The design is not blind to the test stories: docs/students.md says how.
 """
 
 from __future__ import annotations

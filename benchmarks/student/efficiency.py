@@ -65,7 +65,7 @@ class Data:
 
 
 def run() -> dict[str, Any]:
-    """Return the curve, the learners' curve, the ends of both, and what a choice saves; about five minutes."""
+    """Return the curve, the learners' curve, the ends of both, and what a choice saves; about six minutes."""
     start = time.perf_counter()
     data = read_data()
     budgets = [n * data.labels.shape[1] for n in _PER_QUESTION]
