@@ -1,7 +1,7 @@
 """`make bench-student`: students of GPT-4 on lebel_pcs; writes benchmarks/results/student.json and docs/students.md.
 
 Needs the data: environment variable QAEMB_LEBEL_PCS names its folder. A run that was stopped goes on with --resume.
-What the code chooses, it chooses on train stories. The design is not blind to the test stories: docs/students.md says how.
+What the code chooses, it chooses on train stories. Its design is not blind to the test stories (docs/students.md).
 """
 
 from __future__ import annotations

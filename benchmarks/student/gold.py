@@ -1,6 +1,6 @@
 """The table of docs/students.md on the gold annotations, from the default job: `python -m benchmarks.student.gold`.
 
-Reads the grades that `dvc repro` left in data/work/validation. Gold had no part in the student's training or choices.
+Reads the grades that `dvc repro` left in data/work/validation. The student was not trained on gold.
 """
 
 from __future__ import annotations
