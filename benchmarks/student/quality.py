@@ -14,7 +14,7 @@ from qaemb.answers.students.reading import text_vectors
 from qaemb.answers.vectors import vectors_of
 from qaemb.distill.cells import split_groups, split_questions
 from qaemb.distill.conditioned import ConditionedSettings, QuestionVectors, fit_conditioned, refit_conditioned
-from qaemb.distill.grades import grade_student, mean_and_spread
+from qaemb.distill.grades import grade_student
 from qaemb.settings import Settings
 from qaemb.workspace import Workspace
 
@@ -63,7 +63,7 @@ def _over_splits(margins: Margins, test: np.ndarray, scores: dict[int, np.ndarra
         _, left = split_questions(len(margins.cells.questions), N_UNSEEN, seed)
         table = grade_student(margin.astype(np.float32), margins.cells.rows(test).columns(left))
         values.append(float(table["auc"].mean()))
-    return {key: round(value, 4) for key, value in mean_and_spread(values).items()}
+    return {"mean": round(float(np.mean(values)), 4), "sd": round(float(np.std(values, ddof=1)), 4)}
 
 
 def noise(margins: Margins) -> dict[str, float]:

@@ -1,8 +1,11 @@
 """The score for any question against the slow form of its closed solution, and on planted questions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import roc_auc_score
 
 from qaemb.answers.students.parts import kernel
 from qaemb.distill.cells import TeacherCells
@@ -52,12 +55,41 @@ def test_margins_are_those_of_kernel_ridge_regression_written_out(planted):
     np.testing.assert_allclose(found.margins(vectors[held], new, questions.reference), expected, atol=2e-3)
 
 
-def test_the_mix_is_scikit_learns_logistic_regression_of_left_out_questions(planted):
+@pytest.mark.parametrize("share", [1.0, 0.25])
+def test_the_mix_is_scikit_learns_logistic_regression_of_left_out_questions(planted, share):
     vectors, cells, train, held, questions = planted
-    fitted = fit_conditioned(vectors, cells, train, held, questions, ONE)
+    fitted = fit_conditioned(vectors, cells, train, held, questions, replace(ONE, learnt_share=share))
+    learnt, similar, labels = left_out(planted)
+    oracle = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000).fit(np.stack([learnt, similar], 1), labels)
+    weights, bias = oracle.coef_[0], oracle.intercept_[0]
+    if share < 1:  # slope and bias are fitted again to what is left
+        mixed = share * weights[0] * learnt + weights[1] * similar
+        oracle = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000).fit(mixed[:, None], labels)
+        weights, bias = oracle.coef_[0] * weights * [share, 1.0], oracle.intercept_[0]
+    found = fitted.conditioned
+    np.testing.assert_allclose([found.scale, found.parts[0]], weights, rtol=0.02, atol=0.02)
+    assert found.bias == pytest.approx(bias, abs=0.02)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.25])
+def test_trust_is_in_the_score_that_is_answered_with(planted, share):
+    """AUC per left-out question is of the margin with that share, not of the whole learnt score."""
+    vectors, cells, train, held, questions = planted
+    fitted = fit_conditioned(vectors, cells, train, held, questions, replace(ONE, learnt_share=share))
+    learnt, similar, labels = left_out(planted)
+    margin = (fitted.conditioned.scale * learnt + fitted.conditioned.parts[0] * similar).reshape(-1, len(held))
+    order = np.concatenate([np.sort(np.random.default_rng(0).permutation(Q)[fold::4]) for fold in range(4)])
+    for place, question in enumerate(order):
+        expected = roc_auc_score(labels.reshape(-1, len(held))[place], margin[place])
+        assert fitted.auc[question] == pytest.approx(expected, abs=2e-3)
+    assert fitted.mean_auc == pytest.approx(np.nanmean(fitted.auc))
+
+
+def left_out(planted) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Learnt score, similarity and label of every held-out cell, question after question, fold after fold."""
+    vectors, cells, train, held, questions = planted
     order = np.random.default_rng(0).permutation(Q)
     columns: list[np.ndarray] = []
-    labels: list[np.ndarray] = []
     for fold in range(4):
         left = np.sort(order[fold::4])
         taught = np.setdiff1d(order, left)
@@ -66,12 +98,9 @@ def test_the_mix_is_scikit_learns_logistic_regression_of_left_out_questions(plan
         near = kernel(questions.own[left], questions.own[taught], 0.7)
         learnt = (vectors[held] - vectors[train].mean(0)) @ weights @ np.linalg.solve(gram, near.T)
         similar = vectors[held] @ (questions.own[left] - questions.reference).T
-        columns.append(np.stack([learnt.ravel(), similar.ravel()], 1))
-        labels.append(cells.labels[held][:, left].ravel())
-    oracle = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000).fit(np.vstack(columns), np.concatenate(labels))
-    found = fitted.conditioned
-    np.testing.assert_allclose([found.scale, found.parts[0]], oracle.coef_[0], rtol=0.02, atol=0.02)
-    assert found.bias == pytest.approx(oracle.intercept_[0], abs=0.02)
+        columns.append(np.stack([part.T.ravel() for part in (learnt, similar, cells.labels[held][:, left])]))
+    learnt, similar, labels = np.hstack(columns)
+    return learnt, similar, labels
 
 
 def test_new_questions_are_answered_where_similarity_says_nothing(planted):
@@ -82,13 +111,10 @@ def test_new_questions_are_answered_where_similarity_says_nothing(planted):
     truth = cells.labels[held][:, new]
 
     def mean_auc(scores: np.ndarray) -> float:
-        from sklearn.metrics import roc_auc_score
-
         return float(np.mean([roc_auc_score(truth[:, j], scores[:, j]) for j in range(len(new))]))
 
     assert mean_auc(margin) > 0.75
     assert mean_auc(vectors[held] @ questions.own[new].T) < mean_auc(margin) - 0.1
-    assert fitted.mean_auc == pytest.approx(np.nanmean(fitted.auc))
 
 
 def test_a_refit_on_the_same_rows_changes_nothing_and_keeps_the_calibration(planted):

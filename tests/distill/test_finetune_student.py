@@ -15,7 +15,7 @@ from qaemb.distill.card import card
 from qaemb.distill.cells import TeacherCells
 from qaemb.distill.conditioned import QuestionVectors
 from qaemb.distill.finetune import finetune
-from qaemb.distill.lm.evaluation import question_aucs
+from qaemb.distill.grades import question_aucs
 from qaemb.distill.train import Lesson, Plan, train_student
 from qaemb.errors import BadInput, BadParameter
 from qaemb.files import read_json

@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import brier_score_loss, cohen_kappa_score, roc_auc_score
 
 from qaemb.distill.cells import TeacherCells
-from qaemb.distill.grades import grade_student, least_similarity, mean_and_spread, trusted
+from qaemb.distill.grades import grade_student, least_similarity, trusted
 
 
 @pytest.fixture
@@ -73,8 +73,3 @@ def test_least_similarity_by_hand():
     assert 0.1 < found < 0.5
     assert least_similarity(values, near, 0.85) is None
     assert least_similarity(values[:5], near[:5], 0.6) is None
-
-
-def test_spread_over_seeds_by_hand():
-    assert mean_and_spread([1.0, 3.0]) == {"mean": 2.0, "sd": pytest.approx(2**0.5)}
-    assert mean_and_spread([1.0])["sd"] == 0.0

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from qaemb.distill.cells import TeacherCells
-from qaemb.distill.lm.evaluation import question_aucs, validation_sample
+from qaemb.distill.grades import question_aucs
 from qaemb.distill.lm.loss import cross_entropy
-from qaemb.distill.lm.sampling import Sampler, class_weights
+from qaemb.distill.lm.sampling import Sampler, class_weights, validation_sample
 from qaemb.distill.lm.settings import LmTraining
 from qaemb.errors import BadInput, BadParameter
 

@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from qaemb.answers import build_answerer
 from qaemb.answers.models import read_model_info
 from qaemb.distill.cells import split_groups
+from qaemb.distill.grades import question_aucs
 from qaemb.distill.lm import LmTraining, merge_adapter, read_adapter_info, train_lm
-from qaemb.distill.lm.evaluation import question_aucs
 from qaemb.distill.lm.student import LmStudent
 from qaemb.distill.lm.training import Training
 from qaemb.errors import BadInput, QaembError

@@ -6,6 +6,7 @@
 A new question gets the weights M k(q), in closed form. How much of this and how much similarity of text and question
 make the margin is found by logistic regression on cells of questions that were left out, in stories that were left out:
 so the margin is calibrated for questions that the student never saw. So are width, penalty and smoothing chosen.
+Where only a share of the learnt score is to count, slope and bias are fitted again to what is left of the margin.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from numpy.typing import NDArray
 from qaemb.answers.students import Conditioned
 from qaemb.answers.students.parts import kernel
 from qaemb.distill.cells import Rows, TeacherCells
+from qaemb.distill.grades import question_aucs
 from qaemb.errors import BadInput
-from qaemb.validation.calibration import auc
 
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -43,12 +44,16 @@ class QuestionVectors:
 
 @dataclass(frozen=True)
 class ConditionedSettings:
-    """What is tried; `n_folds` over questions, whose members are left out together."""
+    """What is tried; `n_folds` over questions, whose members are left out together.
+
+    `learnt_share`: of the learnt score; the rest is left to similarity.
+    """
 
     widths: Sequence[float] = (0.5, 1.0, 2.0)
     penalties: Sequence[float] = (30.0, 100.0, 300.0)
     smoothings: Sequence[float] = (0.03, 0.1, 0.3)
     n_folds: int = 5
+    learnt_share: float = 1.0
     seed: int = 0
 
 
@@ -84,19 +89,20 @@ def fit_conditioned(
     held = vectors[held_out], cells.rows(held_out)
     folds = list(_folds(len(cells.questions), settings.n_folds, settings.seed))
     similar = _similarities(held[0], questions)
-    best: tuple[float, dict[str, float], Floats, Floats] | None = None
+    best: tuple[float, dict[str, float], Floats] | None = None
     for penalty in settings.penalties:
         heads = (held[0] - texts.center) @ texts.weights(penalty)
         for width, smoothing in product(settings.widths, settings.smoothings):
             learnt = _left_out(heads, questions.own, folds, width, smoothing)
-            parts, _ = _mix(learnt, similar, held[1])
-            scores = _per_question(learnt * parts[0] + np.tensordot(parts[1:], similar, 1), held[1])
-            if best is None or np.nanmean(scores) > best[0]:
-                choice = {"penalty": penalty, "width": width, "smoothing": smoothing}
-                best = float(np.nanmean(scores)), choice, scores, learnt
+            mixed = _mixed(learnt, similar, _mix(learnt, similar, held[1]))
+            mean = float(np.nanmean(question_aucs(mixed, held[1])))
+            if best is None or mean > best[0]:
+                best = mean, {"penalty": penalty, "width": width, "smoothing": smoothing}, learnt
     assert best is not None
-    conditioned = _assemble(texts, questions, best[1], *_calibrate(best[3], similar, held[1]))
-    return FittedConditioned(conditioned, best[1], best[0], best[2], _nearest(questions.own, folds))
+    weights, bias = _calibrate(best[2], similar, held[1], settings.learnt_share)
+    scores = question_aucs(_mixed(best[2], similar, weights), held[1])
+    conditioned = _assemble(texts, questions, best[1], weights, bias)
+    return FittedConditioned(conditioned, best[1], float(np.nanmean(scores)), scores, _nearest(questions.own, folds))
 
 
 def refit_conditioned(
@@ -156,19 +162,33 @@ def _similarities(vectors: Vectors, questions: QuestionVectors) -> Floats:
     return (parts @ (questions.own - questions.reference).T).astype(np.float64)
 
 
-def _mix(learnt: Floats, similar: Floats, cells: TeacherCells) -> tuple[Floats, float]:
-    """Return weights (1 + parts,) and an offset by least squares on the known cells."""
+def _mixed(learnt: Floats, similar: Floats, weights: Floats) -> Floats:
+    """Return the weighted sum (texts, questions) of the learnt score and the parts' similarities."""
+    return weights[0] * learnt + np.tensordot(weights[1:], similar, 1)
+
+
+def _mix(learnt: Floats, similar: Floats, cells: TeacherCells) -> Floats:
+    """Return weights (1 + parts,) by least squares on the known cells: quicker than logistic, for choosing."""
     columns = [learnt[cells.known], *(part[cells.known] for part in similar)]
     design = np.stack([*columns, np.ones(len(columns[0]))])
     found = np.linalg.solve(design @ design.T + 1e-9 * np.eye(len(design)), design @ cells.labels[cells.known])
-    return found[:-1], float(found[-1])
+    return np.asarray(found[:-1], np.float64)
 
 
-def _calibrate(learnt: Floats, similar: Floats, cells: TeacherCells) -> tuple[Floats, float]:
-    """Return weights (1 + parts,) and bias of the logistic regression of the known cells, by Newton's method."""
-    columns = [learnt[cells.known], *(part[cells.known] for part in similar)]
-    design = np.stack([*columns, np.ones(len(columns[0]))], axis=1)
+def _calibrate(learnt: Floats, similar: Floats, cells: TeacherCells, learnt_share: float) -> tuple[Floats, float]:
+    """Return weights (1 + parts,) and bias that make the margin, of which a share of what is learnt is left."""
     labels = cells.labels[cells.known].astype(np.float64)
+    weights, bias = _logistic([learnt[cells.known], *(part[cells.known] for part in similar)], labels)
+    if learnt_share == 1:
+        return weights, bias
+    weights[0] *= learnt_share
+    (slope,), bias = _logistic([_mixed(learnt, similar, weights)[cells.known]], labels)
+    return slope * weights, bias
+
+
+def _logistic(columns: Sequence[Floats], labels: Floats) -> tuple[Floats, float]:
+    """Return weights (columns,) and bias of the logistic regression of labels in [0, 1], by Newton's method."""
+    design = np.stack([*columns, np.ones(len(labels))], axis=1)
     weights = np.zeros(design.shape[1])
     weights[-1] = np.log(max(labels.mean(), 1e-6) / max(1 - labels.mean(), 1e-6))
     for _ in range(25):
@@ -193,16 +213,6 @@ def _assemble(
         width=choice["width"],
         scale=float(mix[0]),
         bias=bias,
-    )
-
-
-def _per_question(scores: Floats, cells: TeacherCells) -> Floats:
-    """Return each question's AUC over its known cells; NaN where all labels are alike."""
-    return np.array(
-        [
-            auc(scores[known, j], (cells.labels[known, j] > 0.5).astype(np.float64))
-            for j, known in enumerate(cells.known.T)
-        ]
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -60,10 +58,19 @@ def least_similarity(
     return best
 
 
-def mean_and_spread(values: Sequence[float]) -> dict[str, float]:
-    """Return `mean` and `sd` (over seeds, n - 1 in the denominator; 0 for one value)."""
-    array = np.asarray(values, np.float64)
-    return {"mean": float(array.mean()), "sd": float(array.std(ddof=1)) if len(array) > 1 else 0.0}
+def question_aucs(margin: NDArray[np.floating], cells: TeacherCells) -> NDArray[np.float64]:
+    """Return the AUC (Q,) of each question over its known cells; NaN where the teacher's answers are all alike.
+
+    A label above 0.5 counts as yes. `margin` (T, Q) is of the same texts and questions.
+    """
+    return np.array(
+        [
+            cal.auc(margin[known, column].astype(np.float64), (cells.labels[known, column] > 0.5).astype(np.float64))
+            if known.any()
+            else np.nan
+            for column, known in enumerate(cells.known.T)
+        ]
+    )
 
 
 def _grade(margin: NDArray[np.float64], truth: NDArray[np.float64], counts: NDArray[np.float64]) -> dict[str, float]:

@@ -60,7 +60,6 @@ class Plan:
     heads: HeadSettings = field(default_factory=HeadSettings)
     hidden: HiddenSettings | None = None
     conditioned: ConditionedSettings = field(default_factory=ConditionedSettings)
-    learnt_share: float = 1.0
     least_auc: float = 0.6
     held_out_share: float = 0.12
     seed: int = 0
@@ -130,7 +129,7 @@ class _Learnt:
 def _learn(lesson: Lesson, questions: QuestionVectors, plan: Plan) -> _Learnt:
     is_test = np.isin(lesson.cells.groups, list(plan.test_stories))
     train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
-    fit, held = _split(lesson.cells.rows(train).groups, plan)
+    fit, held = split_groups(lesson.cells.rows(train).groups, plan.held_out_share, plan.seed)
     fit, held = train[fit], train[held]
     taught = lesson.cells if plan.taught is None else in_own_words(lesson.cells, plan.taught)
     chosen: dict[str, Any] = {}
@@ -146,7 +145,6 @@ def _learn(lesson: Lesson, questions: QuestionVectors, plan: Plan) -> _Learnt:
     if plan.kind in ("conditioned", "both"):
         fitted = fit_conditioned(lesson.vectors, lesson.cells, fit, held, questions, plan.conditioned)
         conditioned = refit_conditioned(lesson.vectors[train], lesson.cells.rows(train), questions, fitted)
-        conditioned = replace(conditioned, scale=plan.learnt_share * conditioned.scale)
         chosen |= {f"conditioned_{key}": value for key, value in fitted.choice.items()}
         chosen["left_out_questions_auc"] = fitted.mean_auc
     if heads is None:
@@ -220,10 +218,6 @@ def _fit_heads(
     loss = min(row["held_out_log_loss"] for row in linear.curve)
     final = refit_heads(vectors[train], taught.rows(train), linear.penalty, plan.heads)
     return linear.heads, final, {"penalty": linear.penalty, "held_out_log_loss": loss}
-
-
-def _split(groups: Sequence[str], plan: Plan) -> tuple[Rows, Rows]:
-    return split_groups(groups, plan.held_out_share, plan.seed)
 
 
 def _known(table: pd.DataFrame, is_trusted: NDArray[np.bool_]) -> list[KnownQuestion]:

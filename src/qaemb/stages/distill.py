@@ -16,7 +16,7 @@ from qaemb.answers.students.reading import is_marked, text_vectors
 from qaemb.answers.vectors import vectors_of
 from qaemb.distill.card import card
 from qaemb.distill.cells import TeacherCells
-from qaemb.distill.conditioned import QuestionVectors
+from qaemb.distill.conditioned import ConditionedSettings, QuestionVectors
 from qaemb.distill.finetune import Finetuning
 from qaemb.distill.heads import HeadSettings
 from qaemb.distill.hidden_heads import HiddenSettings
@@ -78,11 +78,11 @@ def _train(settings: Settings, workspace: Workspace, name: str, own: StudentSett
         test_stories=settings.dataset.test_stories,
         heads=HeadSettings(hard=own.hard, balance=own.balance),
         hidden=HiddenSettings(own.hidden, seed=own.seed) if own.hidden else None,
-        learnt_share=own.learnt_share,
+        conditioned=ConditionedSettings(learnt_share=own.learnt_share),
         least_auc=own.least_auc,
         held_out_share=own.held_out_share,
         seed=own.seed,
-        taught=_taught(workspace, own, questions),
+        taught=taught_words(workspace, own, questions),
         finetune=Finetuning(folder, seed=own.seed, **own.finetune.model_dump()) if own.finetune else None,
     )
     named = {"name": info.name, "package": info.package, "version": info.version, "digest": info.digest}
@@ -107,10 +107,6 @@ def _tuned(trained: Trained) -> dict[str, Any]:
 def teacher_cells(settings: Settings, workspace: Workspace, own: StudentSettings) -> list[TeacherCells]:
     """Return the teacher's cells, one table per segmentation that the student reads."""
     if own.job:
-        if own.job not in settings.answers.jobs:
-            raise BadParameter(
-                f"distill.students: no answers job `{own.job}`; there are: {', '.join(settings.answers.jobs)}"
-            )
         job = settings.answers.jobs[own.job]
         margin = read_approved(workspace.answers(own.job), workspace.validation(own.job))
         mass = read_table(workspace.answers(own.job) / "mass.parquet")
@@ -119,9 +115,9 @@ def teacher_cells(settings: Settings, workspace: Workspace, own: StudentSettings
     names, labels = read_published(workspace.dataset, str(own.published))
     found = []
     for segmentation in own.segmentations:
-        if segmentation not in settings.segments or settings.segments[segmentation].kind != "tr":
+        if settings.segments[segmentation].kind != "tr":
             raise BadParameter(
-                f"distill.students: `{segmentation}` is no segmentation of kind `tr` in section segments"
+                f"distill.students: `{segmentation}` is not of kind `tr`, but published answers stand in TRs"
             )
         found.append(published_cells(names, labels, *_segments(workspace, segmentation)))
     return found
@@ -132,7 +128,7 @@ def _segments(workspace: Workspace, segmentation: str) -> tuple[pd.DataFrame, pd
     return read_table(folder / "segments.parquet"), read_table(folder / "occurrences.parquet")
 
 
-def _taught(workspace: Workspace, own: StudentSettings, questions: list[str]) -> dict[str, list[str]] | None:
+def taught_words(workspace: Workspace, own: StudentSettings, questions: list[str]) -> dict[str, list[str]] | None:
     """Return the bank's words -> the teacher's questions that ask for the same, None without a map.
 
     The map names the teacher's questions by the hash of their words, which may not be ours to publish:

@@ -16,37 +16,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qaemb.answers.answerer import Answerer, Answers, Cost, Progress, check_finite, check_inputs, engine_version
-from qaemb.answers.encoder import Encoder
+from qaemb.answers.engines.encoder_based import EncoderAnswerer, Vectors
 from qaemb.answers.engines.zero_shot import ZeroShotAnswerer
-from qaemb.answers.reference import reference_questions, reference_vector
+from qaemb.answers.reference import reference_questions
 from qaemb.answers.students import Reader, Student, find_student, read_student
 from qaemb.answers.students.reading import is_marked, pieces, text_vectors
 from qaemb.errors import BadInput, BadParameter
-from qaemb.identity import json_id
 from qaemb.settings import AnswererSettings
-
-Vectors = NDArray[np.float32]
 
 
 def student_answerer(settings: AnswererSettings, folder: Path) -> Answerer:
     """Return the trained student that the settings name, or the zero-shot one, on the encoder in `folder`."""
+    if settings.prompt is not None:
+        raise BadParameter("engine `student` takes no `prompt`; remove it")
+    if settings.dtype != "float32":
+        raise BadParameter("engine `student` computes in float32; remove `dtype`")
     if settings.student is None:
         return ZeroShotAnswerer(settings, folder)
     return StudentAnswerer(settings, folder)
 
 
-class StudentAnswerer:
+class StudentAnswerer(EncoderAnswerer):
     """Answers as a student on disk was trained to."""
 
     def __init__(self, settings: AnswererSettings, folder: Path) -> None:
-        if settings.prompt is not None:
-            raise BadParameter("engine `student` takes no `prompt`; remove it")
-        if settings.dtype != "float32":
-            raise BadParameter("engine `student` computes in float32; remove `dtype`")
-        self.settings = settings
         self.student: Student = read_student(find_student(str(settings.student)))
-        self.encoder = Encoder(folder, settings.threads, self.student.adapter)
-        self._known: dict[str, Vectors] = {}  # vectors of questions that it was not taught
+        super().__init__(settings, folder, self.student.adapter)
         if self.encoder.info.digest != self.student.encoder["digest"]:
             raise BadInput(
                 f"student `{self.student.name}` stands on {self.student.encoder['name']} with digest "
@@ -67,25 +62,14 @@ class StudentAnswerer:
             "engine_version": engine_version(),
         }
 
-    @cached_property
-    def key(self) -> str:
-        """The hash of `spec`."""
-        return json_id(self.spec)
-
-    @property
-    def figures(self) -> dict[str, float]:
-        """Nothing is measured."""
-        return {}
-
     def cost(self, texts: Sequence[str], questions: Sequence[str]) -> Cost:
         """Return the tokens of all parts of all texts and of the questions to be read, and how many parts are cut."""
         check_inputs(texts, questions)
         self._check_questions(questions)
         read = (pieces(text, self._with_context(text)) for text in texts)
         lengths, n_cut = self.encoder.lengths([piece for own in read for piece in own if piece] or ["-"])
-        new = [question for question in self._untaught(questions) if question not in self._known]
-        asked, _ = self.encoder.lengths(new or ["-"])
-        return Cost(sum(lengths) + (sum(asked) if new else 0), n_cut)
+        untaught = [question for question in questions if question not in self._places]
+        return Cost(sum(lengths) + self.question_tokens(untaught), n_cut)
 
     def answer(self, texts: Sequence[str], questions: Sequence[str], progress: Progress | None = None) -> Answers:
         """Return margin of every text and question; mass 1, or 0 where the student abstains.
@@ -119,15 +103,15 @@ class StudentAnswerer:
     def _margins(self, reader: Reader, vectors: Vectors, questions: Sequence[str]) -> Vectors:
         """Return margins (texts, questions): heads for taught questions, the conditioned score for the others."""
         out = np.empty((len(vectors), len(questions)), np.float32)
-        columns = [column for column, question in enumerate(questions) if self._has_head(reader, question)]
+        columns = [column for column, question in enumerate(questions) if question in self._places]
         others = [column for column in range(len(questions)) if column not in set(columns)]
         if columns:
             assert reader.heads is not None
             out[:, columns] = reader.heads.margins(vectors, [self._places[questions[column]] for column in columns])
         if others:
             assert reader.conditioned is not None
-            asked = self._question_vectors([questions[column] for column in others])
-            out[:, others] = reader.conditioned.margins(vectors, asked, self._reference)
+            asked = self.question_vectors([questions[column] for column in others])
+            out[:, others] = reader.conditioned.margins(vectors, asked, self.reference)
         return out
 
     def _trusted(self, questions: Sequence[str]) -> NDArray[np.bool_]:
@@ -143,35 +127,17 @@ class StudentAnswerer:
         anchors = [reader.conditioned.anchors for reader in self.student.readers if reader.conditioned]
         if least is None or not anchors:
             return False
-        return bool((anchors[0] @ self._question_vectors([question])[0]).max() >= least)
+        return bool((anchors[0] @ self.question_vectors([question])[0]).max() >= least)
 
     def _check_questions(self, questions: Sequence[str]) -> None:
-        for reader in self.student.readers:
-            lacking = [question for question in questions if not self._has_head(reader, question)]
-            if lacking and reader.conditioned is None:
-                raise BadInput(
-                    f"student `{self.student.name}` was taught {len(self.student.questions)} questions and can't "
-                    f"answer others, such as `{lacking[0]}`; take them out of the set, or a student of kind "
-                    "`conditioned`"
-                )
-
-    def _has_head(self, reader: Reader, question: str) -> bool:
-        return reader.heads is not None and question in self._places
-
-    def _untaught(self, questions: Sequence[str]) -> list[str]:
-        return [question for question in dict.fromkeys(questions) if question not in self._places]
+        lacking = [question for question in questions if question not in self._places]
+        if lacking and any(reader.conditioned is None for reader in self.student.readers):
+            raise BadInput(
+                f"student `{self.student.name}` was taught {len(self.student.questions)} questions and can't answer "
+                f"others, such as `{lacking[0]}`; take them out of the set, or a student of kind `conditioned`"
+            )
 
     @cached_property
     def _places(self) -> dict[str, int]:
         """Column of each taught question."""
         return {question.text: column for column, question in enumerate(self.student.questions)}
-
-    @cached_property
-    def _reference(self) -> Vectors:
-        return reference_vector(self.encoder)
-
-    def _question_vectors(self, questions: Sequence[str]) -> Vectors:
-        new = [question for question in dict.fromkeys(questions) if question not in self._known]
-        if new:
-            self._known.update(zip(new, self.encoder.embed(new), strict=True))
-        return np.stack([self._known[question] for question in questions])

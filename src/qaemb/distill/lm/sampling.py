@@ -87,3 +87,10 @@ def class_weights(data: TeacherCells) -> NDArray[np.float64]:
     n_yes = np.where(data.known, data.labels, 0).sum(axis=0, dtype=np.float64)
     counts = np.maximum(np.stack([n_yes, n - n_yes]), 1e-9)
     return np.minimum(n / (2 * counts), _MOST_WEIGHT)
+
+
+def validation_sample(data: TeacherCells, n_texts: int, seed: int) -> TeacherCells:
+    """Return at most `n_texts` texts of `data` of which something is known, chosen by the seed."""
+    candidates = np.flatnonzero(data.known.any(axis=1))
+    chosen = np.random.default_rng(seed).permutation(candidates)[:n_texts]
+    return data.rows(np.sort(chosen))

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from qaemb.answers.packing import Pack
 from qaemb.distill.cells import TeacherCells, split_groups
+from qaemb.distill.grades import question_aucs
 from qaemb.distill.lm.adapter import adapter_info
 from qaemb.distill.lm.checkpoint import Checkpoint, Course, identity, load_checkpoint, save_checkpoint
-from qaemb.distill.lm.evaluation import question_aucs, validation_sample
 from qaemb.distill.lm.loss import cross_entropy
-from qaemb.distill.lm.sampling import Sampler
+from qaemb.distill.lm.sampling import Sampler, validation_sample
 from qaemb.distill.lm.sequences import batch, pack_text
 from qaemb.distill.lm.settings import LmTraining
 from qaemb.distill.lm.student import LmStudent
