@@ -31,7 +31,7 @@ def main() -> None:
     settings, workspace = prepare()
     make_inputs(settings, workspace)
     own, test = settings.distill.students[NAME], settings.dataset.test_stories
-    encoder, store = Encoder(workspace.model(own.model)), workspace.root / settings.answers.store / "vectors"
+    encoder, store = Encoder(workspace.model(own.model)), workspace.vectors(settings.answers.store)
     cells = teacher_cells(settings, workspace, own)[0]  # plain texts, as the examples are
     vectors = text_vectors(cells.texts, False, lambda texts: vectors_of(encoder, texts, store), encoder.width)
     questions = QuestionVectors(encoder.embed(cells.questions), reference_vector(encoder))

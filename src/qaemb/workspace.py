@@ -67,6 +67,15 @@ class Workspace:
         """MLflow's database and artifacts."""
         return self.root / "mlruns"
 
+    def store(self, address: str) -> Path | str:
+        """Return where the answer store is that `answers.store` names: a folder of the project, or a URL."""
+        return address if "://" in address else self.root / address
+
+    def vectors(self, address: str) -> Path:
+        """Return the folder of cached vectors: in the store, or in data/store where that is not a folder."""
+        store = self.store(address)
+        return (store if isinstance(store, Path) else self.root / "data" / "store") / "vectors"
+
     def segments(self, segmentation: str) -> Path:
         """Segments and occurrences of one segmentation."""
         return self.work / "segments" / segmentation

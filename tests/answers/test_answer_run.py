@@ -125,7 +125,7 @@ def test_ctrl_c_keeps_what_was_published(tiny_llm, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         finish(answerer, store, wanted)
     assert n_blocks(store) == 2
-    assert len(list(store.folder.iterdir())) == 2
+    assert len(list(store.folder.iterdir())) == 3  # and spec.json: nothing unfinished is left
 
 
 def test_a_missing_cell_is_an_error(tiny_llm, tmp_path):

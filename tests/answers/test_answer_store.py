@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -27,8 +28,9 @@ def grid(rows, columns, offset: float = 0.0) -> Answers:
     return Answers(margin, (margin / 1000).astype(np.float32))
 
 
-def put(store: Store, rows, columns, offset: float = 0.0):
-    return store.put([SEGMENTS[i] for i in rows], [QUESTIONS[j] for j in columns], grid(rows, columns, offset))
+def put(store: Store, rows, columns, offset: float = 0.0) -> Path:
+    name = store.put([SEGMENTS[i] for i in rows], [QUESTIONS[j] for j in columns], grid(rows, columns, offset))
+    return store.folder / name
 
 
 @pytest.fixture
@@ -106,7 +108,7 @@ def test_a_flipped_byte_anywhere_is_found_and_named(store, where):
     else:
         content[place] ^= 1
     path.write_bytes(content)
-    with pytest.raises(StoreError, match=rf"block .*{path.name} is damaged .*delete it and run `qaemb answers` again"):
+    with pytest.raises(StoreError, match=rf"block .*{path.name} is damaged .*`qaemb answers repair` sets it aside"):
         store.read(SEGMENTS, QUESTIONS)
     path.unlink()
     assert np.isnan(store.read(SEGMENTS, QUESTIONS).margin).all()

@@ -34,18 +34,20 @@ def open_answerer(
 ) -> Answerer:
     """Return the answerer NAME of `answers.spec`, of any kind; `model_folder` says where the model of a name lies.
 
-    `root` is where the path of a cascade's thresholds begins. Nothing heavy is loaded before its key is asked for or it
-    answers. BadParameter or BadInput name the answerer, and of an ensemble or a cascade the member, that is unknown or
-    wrong, and a cascade's file of thresholds that is missing.
+    `root` is where the paths of a cascade's thresholds and of published answers begin. Nothing heavy is loaded before
+    its key is asked for or it answers. BadParameter or BadInput name the answerer, and of an ensemble or a cascade the
+    member, that is unknown or wrong, and a cascade's file of thresholds that is missing.
     """
     own = answerer_settings(name, spec)
     if own.engine == "ensemble":
-        members = {member: open_answerer(member, spec, model_folder) for member in own.members}
+        members = {member: open_answerer(member, spec, model_folder, root) for member in own.members}
         return EnsembleAnswerer(members, own.combine)
     if own.cascade is not None:
         names = (own.cascade.student, own.cascade.teacher)
-        student, teacher = (open_answerer(part, spec, model_folder) for part in names)
+        student, teacher = (open_answerer(part, spec, model_folder, root) for part in names)
         return CascadeAnswerer(student, teacher, read_thresholds(root / own.cascade.thresholds, name), names)
+    if own.published is not None:
+        return build_answerer(name, own, root / own.published)
     return build_answerer(name, own, model_folder(own.model) if own.model else None)
 
 
@@ -59,8 +61,8 @@ def answerer_settings(name: str, spec: Mapping[str, AnswererSettings]) -> Answer
 def build_answerer(name: str, spec: AnswererSettings, model_folder: Path | None) -> Answerer:
     """Return the answerer of a single engine that `answers.spec.NAME` describes, on the model in `model_folder`.
 
-    The folder is None only for an engine without a local model. Nothing heavy is loaded before its key is asked for
-    or it answers. BadParameter or BadInput name the answerer.
+    The folder is None only for an engine without a local model; engine `published` reads its answers there. Nothing
+    heavy is loaded before its key is asked for or it answers. BadParameter or BadInput name the answerer.
     """
     from qaemb.answers.engines import ENGINES
 

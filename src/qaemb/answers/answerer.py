@@ -45,6 +45,10 @@ class Answerer(Protocol):
     """
 
     @property
+    def engine_name(self) -> str:
+        """The engine's name in params.yaml; no part of the key."""
+
+    @property
     def spec(self) -> dict[str, Any]:
         """Everything that changes an answer, as JSON-able values."""
 

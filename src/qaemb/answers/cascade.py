@@ -25,6 +25,8 @@ class CascadeAnswerer:
     teacher's: margin and mass as that one gives them. `names` are those of student and teacher in answers.spec.
     """
 
+    engine_name = "cascade"
+
     def __init__(self, student: Answerer, teacher: Answerer, thresholds: Thresholds, names: tuple[str, str]) -> None:
         self.student, self.teacher, self.names = student, teacher, names
         self._thresholds = thresholds

@@ -22,6 +22,8 @@ _ROWS = 1024  # texts combined at once: bounds the float64 copies of a large gri
 class EnsembleAnswerer:
     """An answerer whose cell is the mean of its members' cells; it has no model and no stored cells of its own."""
 
+    engine_name = "ensemble"
+
     def __init__(self, members: Mapping[str, Answerer], combine: Combine) -> None:
         if len(members) < 2:
             raise BadParameter("an ensemble needs two or more members")

@@ -1,8 +1,15 @@
-"""Answering a plan block by block: each block is published as soon as it is answered."""
+"""Answering a plan block by block: each block is published as soon as it is answered.
+
+Processes that work on one plan begin at blocks drawn at random and go round, each passing over what others have
+published: so they seldom answer a block twice, and need no lock that a dead process could hold.
+"""
 
 from __future__ import annotations
 
+import math
+import random
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from qaemb.answers.answerer import Answerer, Answers
-from qaemb.answers.plan import Plan, Wanted, inputs
-from qaemb.answers.store import Store
+from qaemb.answers.answerer import Answerer, Answers, Progress
+from qaemb.answers.plan import Block, Plan, Wanted, inputs
+from qaemb.answers.provenance import provenance_now
+from qaemb.answers.store import Store, block_name
 from qaemb.errors import StoreError
+
+_LISTING_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -38,17 +48,55 @@ def run_plan(answerer: Answerer, store: Store, wanted: Wanted, plan: Plan, name:
     """
     cells = tokens = 0
     start = time.perf_counter()
+    if plan.blocks:
+        store.describe(answerer.spec)
+    present = _Present(store)
     with tqdm(total=plan.n_missing, desc=f"answers {name}", unit="cell", disable=not plan.blocks) as bar:
-        for block in plan.blocks:
-            ids = ([wanted.segment_ids[row] for row in block.rows], [wanted.question_ids[col] for col in block.columns])
-            if store.has(*ids):
+        for block in _from_anywhere(plan.blocks):
+            if block_name(*block_ids(wanted, block)) in present.now():
                 bar.update(block.n_cells)
                 continue
-            asked = inputs(wanted, block)
-            tokens += answerer.cost(*asked).tokens
-            store.put(*ids, answerer.answer(*asked, progress=lambda n_cells: _advance(bar, n_cells)))
+            tokens += answer_block(answerer, store, wanted, block, lambda n_cells: _advance(bar, n_cells))
             cells += block.n_cells
     return RunStats(cells, tokens, time.perf_counter() - start)
+
+
+def answer_block(
+    answerer: Answerer, store: Store, wanted: Wanted, block: Block, progress: Progress | None = None
+) -> int:
+    """Answer and publish a block, and return the tokens that it took."""
+    asked = inputs(wanted, block)
+    tokens = answerer.cost(*asked).tokens  # before: what an engine keeps, such as a question's vector, costs once
+    answers = answerer.answer(*asked, progress=progress)
+    store.put(
+        *block_ids(wanted, block), answers, provenance_now(answerer.engine_name, getattr(answerer, "source", None))
+    )
+    return tokens
+
+
+def block_ids(wanted: Wanted, block: Block) -> tuple[list[str], list[str]]:
+    """Return the segment ids and question ids of a block."""
+    return [wanted.segment_ids[row] for row in block.rows], [wanted.question_ids[column] for column in block.columns]
+
+
+def _from_anywhere(blocks: Sequence[Block]) -> Iterator[Block]:
+    first = random.randrange(len(blocks)) if blocks else 0
+    yield from blocks[first:]
+    yield from blocks[:first]
+
+
+class _Present:
+    """What a store has, listed anew at most every second: a listing of many blocks takes a while."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._listed_at = store, -math.inf
+        self._names: set[str] = set()
+
+    def now(self) -> set[str]:
+        """Return names as `block_name` makes them."""
+        if time.monotonic() - self._listed_at > _LISTING_SECONDS:
+            self._names, self._listed_at = self._store.present(), time.monotonic()
+        return self._names
 
 
 def _advance(bar: tqdm[Any], n_cells: int) -> None:
@@ -64,5 +112,5 @@ def read_all(store: Store, wanted: Wanted, asked: NDArray[np.bool_] | None = Non
     missing = np.isnan(found.margin)
     n_missing = int((missing if asked is None else missing & asked).sum())
     if n_missing:
-        raise StoreError(f"{n_missing} cells are not in {store.folder}; run `qaemb answers` again")
+        raise StoreError(f"{n_missing} cells are not in {store.address}; run `qaemb answers` again")
     return found

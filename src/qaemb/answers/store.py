@@ -1,35 +1,46 @@
-"""The answer store: a folder of immutable Parquet blocks, so that an answer is bought once.
+"""The answer store: immutable Parquet blocks in a folder or an object store, so that an answer is bought once.
 
     <store>/<answerer key>/<text block>-<question block>-<sha256 of the file>.parquet
+    <store>/<answerer key>/spec.json
 
-A block holds margin and mass of some segments under some questions; its name is the hash of their ids and of its own
-bytes. The listing is the index. A block appears whole or not at all (temporary file, flush, rename, flush of the
-folder), it is never changed, and its digest is checked before anything parses it. Several processes may write: of two
-blocks with one text and question block, the one with the smaller digest counts; of two blocks that overlap, the one
-whose name sorts first. What this accepts: two processes may answer the same block twice, and a killed one may leave a
-hidden temporary file, which is never read.
+A block holds margin and mass of some segments under some questions, and how they were made; its name is the hash of
+their ids and of its own bytes. The listing is the index. A block appears whole or not at all (`blobs.py`), it is never
+changed, and its digest is checked before anything parses it. Several processes may write: of two blocks with one text
+and question block, the one with the smaller digest counts; of two blocks that overlap, the one whose name sorts first.
+What this accepts: two processes may answer the same block twice, and a killed one may leave a hidden temporary file,
+which is never read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from qaemb.answers.answerer import Answers
-from qaemb.errors import BadInput, QaembError, StoreError
-from qaemb.files import atomic_file
+from qaemb.answers.blobs import Blobs, open_blobs
+from qaemb.answers.provenance import Provenance
+from qaemb.errors import BadInput, StoreError
 from qaemb.identity import json_id
 
 _NAME = re.compile(r"(?P<block>[0-9a-f]{20}-[0-9a-f]{20})-(?P<digest>[0-9a-f]{64})\.parquet")
+_KEY = re.compile(r"[0-9a-f]{20}")
+_SPEC = "spec.json"
+_METADATA = b"qaemb"  # of the Parquet schema: where a block's provenance is
+
+Mask = NDArray[np.bool_]
 
 
 def block_name(segment_ids: Sequence[str], question_ids: Sequence[str]) -> str:
@@ -37,24 +48,85 @@ def block_name(segment_ids: Sequence[str], question_ids: Sequence[str]) -> str:
     return f"{json_id(list(segment_ids))}-{json_id(list(question_ids))}"
 
 
+def store_keys(root: str | Path) -> list[str]:
+    """Return the keys of all answerers that have a folder in the store, sorted."""
+    return [name for name in open_blobs(root).folders() if _KEY.fullmatch(name)]
+
+
+@dataclass(frozen=True)
+class BlockFile:
+    """One block of the store: its file's name, and after reading what is in it."""
+
+    name: str
+    table: pa.Table
+
+    @property
+    def segment_ids(self) -> list[str]:
+        """The segments, in the rows' order."""
+        return list(self.table.column("segment_id").to_pylist())
+
+    @property
+    def question_ids(self) -> list[str]:
+        """The questions, in the columns' order."""
+        return [name.removeprefix("margin:") for name in self.table.column_names if name.startswith("margin:")]
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """How the answers were made; None for a block written without."""
+        metadata = (self.table.schema.metadata or {}).get(_METADATA)
+        return Provenance(**json.loads(metadata)) if metadata else None
+
+    def column(self, kind: str, question_id: str) -> NDArray[np.float32]:
+        """Return `margin` or `mass` (rows,) of a question."""
+        return np.asarray(self.table.column(f"{kind}:{question_id}").to_numpy(), np.float32)
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file of the store that is not a sound block, and what is wrong with it."""
+
+    name: str
+    problem: str
+
+
 @dataclass(frozen=True)
 class Store:
-    """One answerer's blocks. Reads and writes nothing but its own folder."""
+    """One answerer's blocks, under `root`: a folder, or a URL that fsspec knows."""
 
-    root: Path
+    root: str | Path
     key: str
+
+    @cached_property
+    def blobs(self) -> Blobs:
+        """The files of the whole store."""
+        return open_blobs(self.root)
+
+    @property
+    def address(self) -> str:
+        """Where this answerer's blocks are."""
+        return self.blobs.address(self.key)
 
     @property
     def folder(self) -> Path:
-        """Where this answerer's blocks are."""
-        return self.root / self.key
+        """Where this answerer's blocks are, in a local store."""
+        return Path(self.address)
 
     def has(self, segment_ids: Sequence[str], question_ids: Sequence[str]) -> bool:
         """Return whether a block of exactly these ids is there."""
-        return any(self.folder.glob(f"{block_name(segment_ids, question_ids)}-*.parquet"))
+        return block_name(segment_ids, question_ids) in self.present()
 
-    def put(self, segment_ids: Sequence[str], question_ids: Sequence[str], answers: Answers) -> Path:
-        """Publish a block and return its path; StoreError on a full disk or without permission, with nothing written.
+    def present(self) -> set[str]:
+        """Return what is in the blocks that are there: their names as `block_name` makes them."""
+        return {match["block"] for match in map(_NAME.fullmatch, self.blobs.names(self.key)) if match}
+
+    def put(
+        self,
+        segment_ids: Sequence[str],
+        question_ids: Sequence[str],
+        answers: Answers,
+        provenance: Provenance | None = None,
+    ) -> str:
+        """Publish a block and return its file's name; StoreError if it can't be written, with nothing written.
 
         BadInput if the shapes disagree or a value is not finite.
         """
@@ -62,74 +134,154 @@ class Store:
         for values in (answers.margin, answers.mass):
             if values.shape != shape or not np.isfinite(values).all():
                 raise BadInput(f"a block of shape {shape} needs finite answers of that shape, not {values.shape}")
-        content = _to_bytes(segment_ids, question_ids, answers)
-        digest = hashlib.sha256(content).hexdigest()
-        path = self.folder / f"{block_name(segment_ids, question_ids)}-{digest}.parquet"
-        try:
-            with atomic_file(path) as temporary:
-                temporary.write_bytes(content)
-        except QaembError as error:
-            raise StoreError(str(error)) from error
-        return path
+        content = _to_bytes(segment_ids, question_ids, answers, provenance)
+        name = f"{block_name(segment_ids, question_ids)}-{hashlib.sha256(content).hexdigest()}.parquet"
+        self.blobs.publish(self.key, name, content)
+        return name
+
+    def describe(self, spec: Mapping[str, Any]) -> None:
+        """Write what is in the key beside the blocks, if it is not there yet; BadInput if it is another key's."""
+        if json_id(spec) != self.key:
+            raise BadInput(f"the spec is that of key {json_id(spec)}, not of {self.key}")
+        if _SPEC not in self.blobs.names(self.key):
+            text = json.dumps(spec, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+            self.blobs.publish(self.key, _SPEC, text.encode("utf-8"))
+
+    def spec(self) -> dict[str, Any] | None:
+        """Return what is in the key, as it stands beside the blocks; None where it does not, or not rightly."""
+        for _, content in self.blobs.read(self.key, [_SPEC]):
+            try:
+                found = json.loads(content or b"null")
+            except ValueError:
+                return None
+            return found if found is not None and json_id(found) == self.key else None
+        return None
 
     def read(self, segment_ids: Sequence[str], question_ids: Sequence[str]) -> Answers:
         """Return what the store has, (segments, questions), NaN where it has nothing; StoreError at a damaged block."""
         shape = (len(segment_ids), len(question_ids))
         found = Answers(np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32))
-        rows, columns = pd.Index(segment_ids), {name: number for number, name in enumerate(question_ids)}
-        for path, digest in self._blocks():
-            _fill(found, _checked_table(path, digest), rows, columns)
+        for block, target, source, columns in self._overlaps(segment_ids, question_ids):
+            for name, column in columns:
+                empty = np.isnan(found.margin[target, column])
+                into, out_of = target[empty], source[empty]
+                found.margin[into, column] = block.column("margin", name)[out_of]
+                found.mass[into, column] = block.column("mass", name)[out_of]
         return found
 
-    def _blocks(self) -> Iterator[tuple[Path, str]]:
-        """Paths and digests of the blocks that count, by name."""
-        counted: str | None = None
-        for path in sorted(self.folder.glob("*.parquet")):
-            match = _NAME.fullmatch(path.name)
-            if path.name.startswith("."):
+    def known(self, segment_ids: Sequence[str], question_ids: Sequence[str]) -> Mask:
+        """Return which cells (segments, questions) the store has; quicker than reading them. Errors as in `read`."""
+        known = np.zeros((len(segment_ids), len(question_ids)), np.bool_)
+        for _, target, _, columns in self._overlaps(segment_ids, question_ids):
+            known[target[:, None], [column for _, column in columns]] = True
+        return known
+
+    def sources(
+        self, segment_ids: Sequence[str], question_ids: Sequence[str]
+    ) -> tuple[NDArray[np.int32], list[BlockFile]]:
+        """Return for each cell the number of the block that its answer is from, -1 where none, and these blocks."""
+        number = np.full((len(segment_ids), len(question_ids)), -1, np.int32)
+        blocks: list[BlockFile] = []
+        for block, target, _, columns in self._overlaps(segment_ids, question_ids):
+            own = target[:, None], np.array([column for _, column in columns])
+            if (number[own] < 0).any():
+                number[own] = np.where(number[own] < 0, len(blocks), number[own])
+                blocks.append(block)
+        return number, blocks
+
+    def blocks(self) -> Iterator[BlockFile]:
+        """Yield the blocks that count, by name; StoreError at a damaged one or at a foreign file."""
+        names = self._counted()
+        for name, content in self.blobs.read(self.key, names):
+            if content is not None:  # else `gc` of another process took it
+                problem, block = _parsed(name, content)
+                if block is None:
+                    raise StoreError(
+                        f"block {self.blobs.address(self.key, name)} {problem}; `qaemb answers repair` sets it aside "
+                        "and answers its cells anew, and only these"
+                    )
+                yield block
+
+    def check(self) -> tuple[list[Damage], int]:
+        """Return every file that is not a sound block, also among those that do not count, and how many are sound."""
+        damages, n_sound = [], 0
+        names = [name for name in self.blobs.names(self.key) if name != _SPEC]
+        for name, content in self.blobs.read(self.key, names):
+            if content is None:
                 continue
-            if not match:
-                raise StoreError(f"{path} does not have the name of a block; move it out of the store")
-            if match["block"] != counted:  # the first of a name has the smallest digest
-                counted = match["block"]
-                yield path, match["digest"]
+            problem = _parsed(name, content)[0]
+            n_sound += problem is None
+            damages += [Damage(name, problem)] if problem else []
+        if _SPEC in self.blobs.names(self.key) and self.spec() is None:
+            damages.append(Damage(_SPEC, "is not the spec of this key"))
+        return damages, n_sound
+
+    def duplicates(self) -> list[str]:
+        """Return the files of blocks that do not count, as another with the same ids has a smaller digest."""
+        counted = set(self._counted())
+        return [name for name in self.blobs.names(self.key) if _NAME.fullmatch(name) and name not in counted]
+
+    def _counted(self) -> list[str]:
+        """Return the files of blocks that count: the first of a name has the smallest digest."""
+        first: dict[str, str] = {}
+        for name in self.blobs.names(self.key):
+            match = _NAME.fullmatch(name)
+            if match:
+                first.setdefault(match["block"], name)
+            elif name != _SPEC:
+                raise StoreError(
+                    f"{self.blobs.address(self.key, name)} does not have the name of a block; move it out of the store"
+                )
+        return list(first.values())
+
+    def _overlaps(self, segment_ids: Sequence[str], question_ids: Sequence[str]) -> Iterator[_Overlap]:
+        """Yield each block with wanted cells, wanted rows, its own rows, and (question id, wanted column) of them."""
+        rows, columns = pd.Index(segment_ids), {name: number for number, name in enumerate(question_ids)}
+        for block in self.blocks():
+            own = [(name, columns[name]) for name in block.question_ids if name in columns]
+            target = rows.get_indexer(pd.Index(block.segment_ids)) if own else np.zeros(0, np.int64)
+            source = np.flatnonzero(target >= 0)
+            if len(source):
+                yield block, target[source], source, own
 
 
-def _to_bytes(segment_ids: Sequence[str], question_ids: Sequence[str], answers: Answers) -> bytes:
+_Overlap = tuple[BlockFile, NDArray[np.int64], NDArray[np.int64], list[tuple[str, int]]]
+
+
+def covered(block: BlockFile, segment_ids: Collection[str], question_ids: Collection[str]) -> bool:
+    """Return whether a block has a cell of these segments and questions."""
+    return any(name in question_ids for name in block.question_ids) and any(
+        name in segment_ids for name in block.segment_ids
+    )
+
+
+def _to_bytes(
+    segment_ids: Sequence[str], question_ids: Sequence[str], answers: Answers, provenance: Provenance | None
+) -> bytes:
     columns: dict[str, pa.Array] = {"segment_id": pa.array(list(segment_ids), pa.string())}
     for kind, values in (("margin", answers.margin), ("mass", answers.mass)):
         for number, name in enumerate(question_ids):
             columns[f"{kind}:{name}"] = pa.array(values[:, number], pa.float32())
+    table = pa.table(columns)
+    if provenance is not None:
+        table = table.replace_schema_metadata({_METADATA: json.dumps(asdict(provenance), sort_keys=True).encode()})
     buffer = io.BytesIO()
-    pq.write_table(pa.table(columns), buffer)
+    pq.write_table(table, buffer)
     return buffer.getvalue()
 
 
-def _checked_table(path: Path, digest: str) -> pa.Table:
-    """Parse a block whose bytes are those that were published."""
-    way_out = f"delete it and run `qaemb answers` again: only the cells of {path.name} are answered anew"
+def _parsed(name: str, content: bytes) -> tuple[str | None, BlockFile | None]:
+    """Return the block whose bytes are those that were published, or what is wrong with them."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return "does not have the name of a block", None
+    if hashlib.sha256(content).hexdigest() != match["digest"]:
+        return "is damaged (its SHA-256 is not the one in its name)", None
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise StoreError(f"block {path} can't be read ({error.strerror}); make it readable, or {way_out}") from error
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise StoreError(f"block {path} is damaged (its SHA-256 is not the one in its name); {way_out}")
-    try:
-        return pq.read_table(pa.BufferReader(content))
-    except pa.ArrowInvalid as error:
-        raise StoreError(f"block {path} is not a Parquet file ({error}); {way_out}") from error
-
-
-def _fill(found: Answers, table: pa.Table, rows: pd.Index, columns: dict[str, int]) -> None:
-    """Copy a block's wanted cells into `found` where it has none yet."""
-    target = rows.get_indexer(pd.Index(table.column("segment_id").to_pylist()))
-    source = np.flatnonzero(target >= 0)
-    target = target[source]
-    names = [name.removeprefix("margin:") for name in table.column_names if name.startswith("margin:")]
-    for name in names:
-        if name not in columns:
-            continue
-        empty = np.isnan(found.margin[target, columns[name]])
-        into, out_of = target[empty], source[empty]
-        found.margin[into, columns[name]] = table.column(f"margin:{name}").to_numpy()[out_of]
-        found.mass[into, columns[name]] = table.column(f"mass:{name}").to_numpy()[out_of]
+        block = BlockFile(name, pq.read_table(pa.BufferReader(content)))
+        ids = block_name(block.segment_ids, block.question_ids)
+    except (pa.ArrowInvalid, KeyError) as error:
+        return f"is not a Parquet file of answers ({error})", None
+    if ids != match["block"]:
+        return "holds other segments or questions than its name says", None
+    return None, block

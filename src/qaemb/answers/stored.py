@@ -38,7 +38,7 @@ class Stored:
 
     name: str
     answerer: Answerer
-    root: Path
+    root: Path | str
 
     @cached_property
     def members(self) -> tuple[Stored, ...]:
@@ -75,7 +75,7 @@ class Stored:
         if self.members:
             plans = (member.plan(wanted, block_texts, asked, timed_from) for member in self.members)
             return {name: plan for own in plans for name, plan in own.items()}
-        missing = np.isnan(self.store.read(wanted.segment_ids, wanted.question_ids).margin)
+        missing = ~self.store.known(wanted.segment_ids, wanted.question_ids)
         if asked is not None:
             missing &= asked
         n_wanted = missing.size if asked is None else int(asked.sum())

@@ -82,7 +82,7 @@ class CascadeSettings(Section):
 class AnswererSettings(Section):
     """What answers. `batch_tokens`, `threads`, `vllm` and most of `server` change no answer and are not in its key."""
 
-    engine: Literal["reference", "shared", "vllm", "server", "student", "ensemble", "cascade"]
+    engine: Literal["reference", "shared", "vllm", "server", "student", "published", "ensemble", "cascade"]
     model: str | None = Field(
         None, description="a name of section `model`; none for an ensemble, a cascade or a chat server"
     )
@@ -94,6 +94,7 @@ class AnswererSettings(Section):
     student: str | None = Field(
         None, description="engine student: one that comes with qaemb, or a folder (with a slash); none: zero-shot"
     )
+    published: str | None = Field(None, description="engine published: the folder of an export of answers")
     abstain: bool = Field(True, description="engine student: mass 0 where the trained student may not be trusted")
     batch_tokens: int | None = Field(None, ge=64, description="tokens in a forward pass; default: found while running")
     threads: int | None = Field(None, ge=1, description="CPU threads; default: all cores")
@@ -125,9 +126,13 @@ class AnswererSettings(Section):
             raise ValueError(f"engine `{self.engine}` takes no `model` and no `prompt`; its members have them")
         if self.engine != "student" and self.student:
             raise ValueError(f"`student` belongs to engine `student`, not `{self.engine}`")
+        if (self.engine == "published") != (self.published is not None):
+            raise ValueError("`published`, a folder, belongs to engine `published`, and that engine needs it")
+        if self.published and (self.model or self.prompt):
+            raise ValueError("engine `published` takes no `model` and no `prompt`; its answers are there already")
         if (self.engine == "server") != (self.server is not None):
             raise ValueError("section `server` belongs to engine `server`, and that engine needs it")
-        needs_model = not self.parts and not (self.server and self.server.api == "chat")
+        needs_model = not self.parts and not self.published and not (self.server and self.server.api == "chat")
         if needs_model and not self.model:
             raise ValueError(f"engine `{self.engine}` needs `model`, a name of section `model`")
         return self
@@ -144,7 +149,7 @@ class AnswersJob(Section):
 class AnswersSettings(Section):
     """Answerers, the matrices that they fill, and the store (stage `answers`)."""
 
-    store: Path = Path("data/store")
+    store: str = Field("data/store", description="a folder, or a URL that fsspec knows (s3://bucket/prefix)")
     spec: dict[str, AnswererSettings]
     jobs: dict[str, AnswersJob]
     block_texts: int = Field(256, ge=1, description="texts in one block of the store")

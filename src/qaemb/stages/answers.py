@@ -97,7 +97,7 @@ def _open(settings: Settings, workspace: Workspace, name: str) -> _Job:
         raise BadParameter(f"no job `{name}` in params.yaml, section answers.jobs; there are: {', '.join(jobs)}")
     job = jobs[name]
     answerer = open_answerer(job.answerer, settings.answers.spec, workspace.model, workspace.root)
-    stored = Stored(job.answerer, answerer, workspace.root / settings.answers.store)
+    stored = Stored(job.answerer, answerer, workspace.store(settings.answers.store))
     segments = read_table(workspace.segments(job.segmentation) / "segments.parquet")
     questions = load_set(workspace.questions, job.set)
     wanted = Wanted(

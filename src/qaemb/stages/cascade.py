@@ -111,7 +111,7 @@ def _sample(settings: Settings, workspace: Workspace, asked: CascadeRequest, que
 
 
 def _members(settings: Settings, workspace: Workspace, own: CascadeSettings) -> tuple[Stored, Stored]:
-    root = workspace.root / settings.answers.store
+    root = workspace.store(settings.answers.store)
     names = (own.student, own.teacher)
     student, teacher = (
         Stored(name, open_answerer(name, settings.answers.spec, workspace.model, workspace.root), root)

@@ -65,7 +65,7 @@ def distill(settings: Settings, workspace: Workspace, student: str) -> None:
 def _train(settings: Settings, workspace: Workspace, name: str, own: StudentSettings) -> Trained:
     folder = workspace.model(own.model)
     info, encoder = read_model_info(folder), Encoder(folder)
-    store = workspace.root / settings.answers.store / "vectors"
+    store = workspace.vectors(settings.answers.store)
     lessons = []
     for cells in teacher_cells(settings, workspace, own):
         context = is_marked(cells.texts[0])

@@ -85,7 +85,7 @@ def _open(settings: Settings, workspace: Workspace, asked: Evaluation) -> dict[s
     if asked.prompts:
         under = _under_prompts(spec, asked)
         spec, names = spec | under, tuple(under)
-    root = workspace.root / settings.answers.store
+    root = workspace.store(settings.answers.store)
     opened = {name: Stored(name, open_answerer(name, spec, workspace.model, workspace.root), root) for name in names}
     if asked.prompts:
         for first, second in combinations(opened.values(), 2):

@@ -67,7 +67,7 @@ def _plain_inputs(settings: Settings, workspace: Workspace, space: str, own: Spa
         answers=workspace.answers(own.job) if own.job else None,
         validation=workspace.validation(own.job) if own.job else None,
         model=workspace.model(own.model) if own.model else None,
-        vectors=workspace.root / settings.answers.store / "vectors",
+        vectors=workspace.vectors(settings.answers.store),
         beside=_beside(settings, own),
     )
 

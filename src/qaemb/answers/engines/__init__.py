@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qaemb.answers.answerer import Answerer
+from qaemb.answers.engines.published import PublishedAnswerer
 from qaemb.answers.engines.reference import ReferenceAnswerer
 from qaemb.answers.engines.server import server_answerer
 from qaemb.answers.engines.shared import SharedAnswerer
@@ -14,6 +15,7 @@ from qaemb.answers.engines.vllm import VllmAnswerer
 from qaemb.settings import AnswererSettings
 
 ENGINES: dict[str, Callable[[AnswererSettings, Path], Answerer]] = {
+    "published": PublishedAnswerer,
     "reference": ReferenceAnswerer,
     "server": server_answerer,
     "shared": SharedAnswerer,

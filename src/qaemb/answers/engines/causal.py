@@ -48,6 +48,11 @@ class CausalAnswerer(ABC):
             )
         self.prompt = load_prompt(settings.prompt)
 
+    @property
+    def engine_name(self) -> str:
+        """The engine's name."""
+        return self.settings.engine
+
     @cached_property
     def spec(self) -> dict[str, Any]:
         """Model digest, prompt, labels, dtype, version. Not the engine: all of this family agree."""

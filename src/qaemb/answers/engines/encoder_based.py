@@ -29,6 +29,11 @@ class EncoderAnswerer(ABC):
         self._read: dict[str, Vectors] = {}  # vectors of the questions that were read so far
 
     @property
+    def engine_name(self) -> str:
+        """The engine's name."""
+        return self.settings.engine
+
+    @property
     @abstractmethod
     def spec(self) -> dict[str, Any]:
         """Everything that changes an answer."""

@@ -54,6 +54,8 @@ class _Reply(BaseModel):
 class ChatAnswerer:
     """Sends one conversation a cell and reads the log-probabilities of the first token of the answer."""
 
+    engine_name = "server"
+
     def __init__(self, settings: AnswererSettings, folder: Path | None = None) -> None:
         if settings.prompt is None:
             raise BadParameter("engine `server` needs a `prompt`")

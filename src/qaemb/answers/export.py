@@ -1,0 +1,132 @@
+"""An answer matrix as a folder that travels: the answers, how each was made, and digests of it all.
+
+    margin.parquet, mass.parquet   segment_id, one float32 column per question, named by its id
+    block.parquet                  the same shape, int32: which of `blocks` each answer is from
+    provenance.json                answerer, key, spec, questions with their words, blocks, digests of the tables
+
+`block.parquet` is left out for an ensemble or a cascade, whose answers are computed from those of several answerers.
+Segments are named by the hash of their words; the words stay where they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from qaemb.errors import BadInput
+from qaemb.files import atomic_folder, read_json, read_table, write_json
+from qaemb.identity import file_sha256, json_id, text_id
+
+FORMAT = 1
+_TABLES = ("margin.parquet", "mass.parquet")
+_BLOCKS = "block.parquet"
+_SEGMENT = "segment_id"
+_PLAIN = ("answerer", "key", "spec", "about", "exported_at", "questions", "blocks")  # in provenance.json as they are
+
+Matrix = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Export:
+    """A matrix of one answerer and where it is from.
+
+    `margin` and `mass` float32 (segments, questions); `block` int32 of that shape: the place in `blocks`, each of which
+    says how its answers were made (see `provenance.Provenance`) and its file's name. `digests` of the tables by file.
+    """
+
+    answerer: str
+    key: str
+    spec: Mapping[str, Any]
+    segment_ids: Sequence[str]
+    questions: Sequence[Mapping[str, str]]
+    margin: Matrix
+    mass: Matrix
+    block: NDArray[np.int32] | None = None
+    blocks: Sequence[Mapping[str, Any]] = ()
+    exported_at: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def question_ids(self) -> list[str]:
+        """The hashes of the questions' words, in the columns' order."""
+        return [question["question_id"] for question in self.questions]
+
+
+def write_export(export: Export, folder: Path) -> None:
+    """Write an export as a folder, whole or not at all; BadInput if the folder is there already."""
+    if folder.exists():
+        raise BadInput(f"{folder} is there already; remove it, or export to another folder")
+    with atomic_folder(folder) as temporary:
+        tables: dict[str, NDArray[Any]] = {"margin.parquet": export.margin, "mass.parquet": export.mass}
+        if export.block is not None:
+            tables[_BLOCKS] = export.block
+        for name, values in tables.items():
+            table = pd.DataFrame(values, columns=export.question_ids)
+            table.insert(0, _SEGMENT, list(export.segment_ids))
+            table.to_parquet(temporary / name, index=False)
+        plain = {name: getattr(export, name) for name in _PLAIN}
+        digests = {name: file_sha256(temporary / name) for name in tables}
+        write_json(temporary / "provenance.json", {"format": FORMAT, **plain, "files": digests})
+
+
+def read_export(folder: Path) -> Export:
+    """Return an export, checked in all parts; BadInput names the file and what is wrong with it."""
+    path = folder / "provenance.json"
+    if not path.is_file():
+        raise BadInput(f"{folder} is no export of answers: it has no provenance.json; see `qaemb answers export`")
+    plain = read_json(path)
+    if not isinstance(plain, dict) or plain.get("format") != FORMAT:
+        raise BadInput(f"{path}: format {plain.get('format') if isinstance(plain, dict) else '?'} is not {FORMAT}")
+    try:
+        own = {name: plain[name] for name in _PLAIN}
+        digests = {name: str(plain["files"][name]) for name in plain["files"]}
+        ids = [str(question["question_id"]) for question in own["questions"]]
+        words = [str(question["text"]) for question in own["questions"]]
+    except (KeyError, TypeError) as error:
+        raise BadInput(f"{path} lacks {error}; export it again") from error
+    _check_ids(path, own, ids, words)
+    if not set(_TABLES) <= set(digests) <= {*_TABLES, _BLOCKS}:
+        raise BadInput(f"{path}: `files` names {sorted(digests)}, expected {sorted(_TABLES)} and perhaps {_BLOCKS}")
+    tables = {name: _table(folder / name, digest, ids) for name, digest in digests.items()}
+    segments = tables["margin.parquet"][0]
+    for name, (found, values) in tables.items():
+        if found != segments:
+            raise BadInput(f"{folder / name} has other segments than margin.parquet; export it again")
+        if name in _TABLES and not np.isfinite(values).all():
+            raise BadInput(f"{folder / name} holds a value that is not finite; export it again")
+    block = tables[_BLOCKS][1].astype(np.int32) if _BLOCKS in tables else None
+    if block is not None and not ((block >= 0) & (block < len(own["blocks"]))).all():
+        raise BadInput(f"{folder / _BLOCKS} names a block that provenance.json does not have; export it again")
+    margin, mass = (tables[name][1].astype(np.float32) for name in _TABLES)
+    return Export(**own, segment_ids=segments, margin=margin, mass=mass, block=block, digests=digests)
+
+
+def _check_ids(path: Path, own: Mapping[str, Any], ids: Sequence[str], words: Sequence[str]) -> None:
+    if json_id(own["spec"]) != own["key"]:
+        raise BadInput(f"{path}: `key` {own['key']} is not the hash of `spec`; it was changed after the export")
+    for name, text in zip(ids, words, strict=True):
+        if text_id(text) != name:
+            raise BadInput(f"{path}: question {name} is not the hash of its words {text!r}; it was changed")
+    if len(set(ids)) < len(ids):
+        raise BadInput(f"{path}: a question stands twice; export it again")
+
+
+def _table(path: Path, digest: str, question_ids: list[str]) -> tuple[list[str], NDArray[Any]]:
+    if not path.is_file():
+        raise BadInput(f"{path} does not exist, but provenance.json names it; copy the whole folder again")
+    if file_sha256(path) != digest:
+        raise BadInput(f"{path} is not the file that was exported (its SHA-256 differs); copy the whole folder again")
+    table = read_table(path)
+    if list(table.columns) != [_SEGMENT, *question_ids]:
+        raise BadInput(f"{path} has other columns than provenance.json has questions; export it again")
+    segments = table[_SEGMENT].tolist()
+    if len(set(segments)) < len(segments):
+        raise BadInput(f"{path}: a segment stands twice; export it again")
+    return segments, table[question_ids].to_numpy()

