@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 PROMPT = str(Path(__file__).with_name("short.yaml"))
 N_UNSEEN = 26
 # 6 layers, as they take twice as many cells per CPU minute as 12; which learns more from a minute is not known. An
-# epoch of 0.16 is about half an hour of one core.
+# epoch of 0.16 is a quarter of an hour of one core.
 CHOSEN: dict[str, Any] = {
     "n_layers": 6,
     "learning_rate": 2e-3,
