@@ -31,6 +31,14 @@ def fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder and those above it where they lack, each flushed so that it survives a power cut."""
+    lacking = [own for own in (folder, *folder.parents) if not own.exists()]
+    for own in reversed(lacking):
+        own.mkdir(exist_ok=True)
+        fsync_folder(own.parent)
+
+
 @contextmanager
 def plain_os_errors(path: Path) -> Iterator[None]:
     """Turn disk-full and permission errors while writing `path` into a message that says the way out."""
@@ -48,7 +56,7 @@ def plain_os_errors(path: Path) -> Iterator[None]:
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the target's folder; on success it replaces the target, on any error it is removed."""
     with plain_os_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
@@ -68,7 +76,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside the target; on success it replaces the target, on any error it is removed."""
     with plain_os_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
         try:
             yield temporary

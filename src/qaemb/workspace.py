@@ -53,6 +53,11 @@ class Workspace:
         return self.work / "students"
 
     @property
+    def published(self) -> Path:
+        """Answers that others bought, a folder each."""
+        return self.root / "data" / "published"
+
+    @property
     def feature_repo(self) -> Path:
         """Feast's feature repository."""
         return self.root / "feature_repo"

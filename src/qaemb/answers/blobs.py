@@ -32,6 +32,9 @@ class Blobs(Protocol):
     def names(self, folder: str) -> list[str]:
         """Return the names of all files of a folder, sorted; none if there is no such folder."""
 
+    def size(self, folder: str) -> int:
+        """Return the bytes of all files of a folder together."""
+
     def read(self, folder: str, names: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
         """Yield each file and its bytes, None for one that is gone; StoreError for one that can't be read."""
 
@@ -77,6 +80,10 @@ class FolderBlobs:
             raise StoreError(f"{self.root / folder} can't be read ({error.strerror}); make it readable") from error
         return sorted(name for name in entries if not name.startswith("."))
 
+    def size(self, folder: str) -> int:
+        """Return the bytes of all files of a folder together."""
+        return sum((self.root / folder / name).stat().st_size for name in self.names(folder))
+
     def read(self, folder: str, names: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
         """Yield each file and its bytes."""
         for name in names:
@@ -101,7 +108,7 @@ class FolderBlobs:
             raise StoreError(str(error)) from error
 
     def remove(self, folder: str, name: str) -> None:
-        """Remove a file, and its folder with it if nothing is left there."""
+        """Remove a file."""
         path = self.root / folder / name
         with plain_os_errors(path):
             path.unlink(missing_ok=True)
@@ -139,11 +146,15 @@ class ObjectBlobs:
 
     def folders(self) -> list[str]:
         """Return the names of all folders, sorted."""
-        return self._listed("", "directory")
+        return sorted(self._listed("", "directory"))
 
     def names(self, folder: str) -> list[str]:
         """Return the names of all files of a folder, sorted."""
-        return self._listed(folder, "file")
+        return sorted(self._listed(folder, "file"))
+
+    def size(self, folder: str) -> int:
+        """Return the bytes of all files of a folder together."""
+        return sum(self._listed(folder, "file").values())
 
     def read(self, folder: str, names: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
         """Yield each file and its bytes, some fetched at once."""
@@ -175,15 +186,16 @@ class ObjectBlobs:
             except FileNotFoundError:
                 return
 
-    def _listed(self, folder: str, kind: str) -> list[str]:
+    def _listed(self, folder: str, kind: str) -> dict[str, int]:
+        """Return the sizes of a folder's entries of a kind, by name."""
         files, root = self._place
         with self._errors(self.address(folder)):
             try:
                 entries = files.ls(f"{root}/{folder}".rstrip("/"), detail=True)
             except FileNotFoundError:
-                return []
-        names = (entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry["type"] == kind)
-        return sorted(name for name in names if name and not name.startswith("."))
+                return {}
+        own = ((entry["name"].rstrip("/").rsplit("/", 1)[-1], entry) for entry in entries if entry["type"] == kind)
+        return {name: int(entry["size"] or 0) for name, entry in own if name and not name.startswith(".")}
 
     @contextmanager
     def _errors(self, address: str) -> Iterator[None]:

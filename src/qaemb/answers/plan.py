@@ -167,9 +167,9 @@ def timed(answerer: Answerer, wanted: Wanted, plan: Plan) -> Plan:
     """Return the plan with a time: a few of its cells are answered to measure the speed here and now, and thrown away.
 
     One cell is answered first, as it takes the loading of the model. Where answers are billed nothing is thrown away:
-    the plan stays without a time.
+    the plan stays without a time. Where nothing goes through a model (published answers), the time is 0.
     """
-    if not plan.blocks:
+    if not plan.blocks or not plan.tokens:
         return replace(plan, seconds=0.0)
     if plan.usd is not None:
         return plan

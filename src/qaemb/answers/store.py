@@ -38,6 +38,7 @@ from qaemb.identity import json_id
 _NAME = re.compile(r"(?P<block>[0-9a-f]{20}-[0-9a-f]{20})-(?P<digest>[0-9a-f]{64})\.parquet")
 _KEY = re.compile(r"[0-9a-f]{20}")
 _SPEC = "spec.json"
+_DAMAGED = "damaged"
 _METADATA = b"qaemb"  # of the Parquet schema: where a block's provenance is
 
 Mask = NDArray[np.bool_]
@@ -82,14 +83,6 @@ class BlockFile:
 
 
 @dataclass(frozen=True)
-class Damage:
-    """A file of the store that is not a sound block, and what is wrong with it."""
-
-    name: str
-    problem: str
-
-
-@dataclass(frozen=True)
 class Store:
     """One answerer's blocks, under `root`: a folder, or a URL that fsspec knows."""
 
@@ -117,7 +110,7 @@ class Store:
 
     def present(self) -> set[str]:
         """Return what is in the blocks that are there: their names as `block_name` makes them."""
-        return {match["block"] for match in map(_NAME.fullmatch, self.blobs.names(self.key)) if match}
+        return {match["block"] for match in map(_NAME.fullmatch, self.files()) if match}
 
     def put(
         self,
@@ -143,19 +136,14 @@ class Store:
         """Write what is in the key beside the blocks, if it is not there yet; BadInput if it is another key's."""
         if json_id(spec) != self.key:
             raise BadInput(f"the spec is that of key {json_id(spec)}, not of {self.key}")
-        if _SPEC not in self.blobs.names(self.key):
+        if _SPEC not in self.files():
             text = json.dumps(spec, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
             self.blobs.publish(self.key, _SPEC, text.encode("utf-8"))
 
     def spec(self) -> dict[str, Any] | None:
         """Return what is in the key, as it stands beside the blocks; None where it does not, or not rightly."""
-        for _, content in self.blobs.read(self.key, [_SPEC]):
-            try:
-                found = json.loads(content or b"null")
-            except ValueError:
-                return None
-            return found if found is not None and json_id(found) == self.key else None
-        return None
+        ((_, content),) = self.blobs.read(self.key, [_SPEC])
+        return _spec(content or b"", self.key)
 
     def read(self, segment_ids: Sequence[str], question_ids: Sequence[str]) -> Answers:
         """Return what the store has, (segments, questions), NaN where it has nothing; StoreError at a damaged block."""
@@ -202,29 +190,36 @@ class Store:
                     )
                 yield block
 
-    def check(self) -> tuple[list[Damage], int]:
-        """Return every file that is not a sound block, also among those that do not count, and how many are sound."""
-        damages, n_sound = [], 0
-        names = [name for name in self.blobs.names(self.key) if name != _SPEC]
-        for name, content in self.blobs.read(self.key, names):
+    def files(self) -> list[str]:
+        """Return the names of all files, sorted."""
+        return self.blobs.names(self.key)
+
+    def check(self) -> Iterator[tuple[str, str | None]]:
+        """Yield every file and what is wrong with it, None where it is sound; also those that do not count."""
+        for name, content in self.blobs.read(self.key, self.files()):
             if content is None:
                 continue
-            problem = _parsed(name, content)[0]
-            n_sound += problem is None
-            damages += [Damage(name, problem)] if problem else []
-        if _SPEC in self.blobs.names(self.key) and self.spec() is None:
-            damages.append(Damage(_SPEC, "is not the spec of this key"))
-        return damages, n_sound
+            if name == _SPEC:
+                yield name, None if _spec(content, self.key) else "is not the spec of this key"
+            else:
+                yield name, _parsed(name, content)[0]
+
+    def set_aside(self, name: str) -> str:
+        """Move a file to the store's folder `damaged`, which nothing reads, and return where it is then."""
+        own = f"{self.key}-{name}"
+        for _, content in self.blobs.read(self.key, [name]):
+            self.blobs.publish(_DAMAGED, own, content or b"")
+        self.blobs.remove(self.key, name)
+        return self.blobs.address(_DAMAGED, own)
 
     def duplicates(self) -> list[str]:
         """Return the files of blocks that do not count, as another with the same ids has a smaller digest."""
-        counted = set(self._counted())
-        return [name for name in self.blobs.names(self.key) if _NAME.fullmatch(name) and name not in counted]
+        return sorted(set(filter(_NAME.fullmatch, self.files())) - set(self._counted()))
 
     def _counted(self) -> list[str]:
         """Return the files of blocks that count: the first of a name has the smallest digest."""
         first: dict[str, str] = {}
-        for name in self.blobs.names(self.key):
+        for name in self.files():
             match = _NAME.fullmatch(name)
             if match:
                 first.setdefault(match["block"], name)
@@ -270,6 +265,15 @@ def _to_bytes(
     return buffer.getvalue()
 
 
+def _spec(content: bytes, key: str) -> dict[str, Any] | None:
+    """Return the spec that a file holds, None if it is not that of the key."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and json_id(found) == key else None
+
+
 def _parsed(name: str, content: bytes) -> tuple[str | None, BlockFile | None]:
     """Return the block whose bytes are those that were published, or what is wrong with them."""
     match = _NAME.fullmatch(name)
@@ -278,7 +282,9 @@ def _parsed(name: str, content: bytes) -> tuple[str | None, BlockFile | None]:
     if hashlib.sha256(content).hexdigest() != match["digest"]:
         return "is damaged (its SHA-256 is not the one in its name)", None
     try:
-        block = BlockFile(name, pq.read_table(pa.BufferReader(content)))
+        # In this thread: a block is small, and a process that ended while Arrow's threads did was once seen to abort.
+        table = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False).read(use_threads=False)
+        block = BlockFile(name, table)
         ids = block_name(block.segment_ids, block.question_ids)
     except (pa.ArrowInvalid, KeyError) as error:
         return f"is not a Parquet file of answers ({error})", None

@@ -110,6 +110,16 @@ class Stored:
             seconds=sum(stats.seconds for stats in done),
         )
 
+    def known(self, wanted: Wanted) -> Mask:
+        """Return which of the wanted cells (texts, questions) can be read: all that they are made of is stored."""
+        if isinstance(self.answerer, CascadeAnswerer):
+            student, teacher = (member.known(wanted) for member in self.members)
+            own = self.members[0].store.read(wanted.segment_ids, wanted.question_ids)  # NaN, so unsure, where unknown
+            return np.asarray(student & (self.answerer.sure(own, wanted.questions) | teacher), np.bool_)
+        if self.members:
+            return np.logical_and.reduce([member.known(wanted) for member in self.members])
+        return self.store.known(wanted.segment_ids, wanted.question_ids)
+
     def read(self, wanted: Wanted, asked: Mask | None = None) -> Answers:
         """Return the wanted cells from the store alone; StoreError if one (of `asked`, where given) is missing."""
         if isinstance(self.answerer, CascadeAnswerer):

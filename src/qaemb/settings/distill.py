@@ -16,7 +16,7 @@ class FinetuneSettings(Section):
     rank: int = Field(8, ge=1, description="of the adapters of each linear map")
     epochs: float = Field(3.0, gt=0, description="visits of each text, at most")
     learning_rate: float = Field(1e-3, gt=0, description="of the adapters")
-    head_rate: float = Field(1e-2, ge=0, description="learning rate of the heads; 0: they stay as they are")
+    head_rate: float = Field(3e-3, ge=0, description="learning rate of the heads; 0: they stay as they are")
     batch_texts: int = Field(64, ge=1)
     minutes: float | None = Field(None, gt=0, description="ends training after this time")
 

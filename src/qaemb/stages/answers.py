@@ -26,7 +26,7 @@ _CLEARLY = 0.9  # of the tokens: a smaller gain is not worth another prompt
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """A job with everything it names looked up; `models` by answerer, None where it has no local model."""
 
     name: str
@@ -43,7 +43,7 @@ def answers(settings: Settings, workspace: Workspace, job: str) -> None:
     Only cells that the store lacks are answered; the matrix is read from the store alone, so the same store gives the
     same files. BadParameter or BadInput name what is unknown or wrong, StoreError a damaged block.
     """
-    opened = _open(settings, workspace, job)
+    opened = open_job(settings, workspace, job)
     plans = opened.stored.plan(opened.wanted, settings.answers.block_texts)
     print(opened.stored.describe(f"answers {job}", plans), flush=True)
     stats = opened.stored.run(opened.wanted, plans, job)
@@ -52,13 +52,13 @@ def answers(settings: Settings, workspace: Workspace, job: str) -> None:
     with atomic_folder(workspace.answers(job)) as folder:
         write_table(folder / "margin.parquet", _matrix(opened, found.margin))
         write_table(folder / "mass.parquet", _matrix(opened, found.mass))
-        write_json(folder / "spec.json", _spec(opened, measured))
+        write_json(folder / "spec.json", job_spec(opened, measured))
     write_json(workspace.metrics("answers", job), measured | _figures(found, stats))
     for line in _outcome(opened, found, stats, measured):
         print(f"answers {job}: {line}")
 
 
-def _outcome(job: _Job, found: Answers, stats: RunStats, measured: dict[str, float]) -> list[str]:
+def _outcome(job: Job, found: Answers, stats: RunStats, measured: dict[str, float]) -> list[str]:
     """Return what the user is told at the end: cells and speed, and what was measured or, of a cascade, what it is."""
     speed = f", {stats.cells_per_s:.1f} cells/s" if stats.cells else ""
     if isinstance(job.stored.answerer, CascadeAnswerer):
@@ -71,7 +71,7 @@ def _outcome(job: _Job, found: Answers, stats: RunStats, measured: dict[str, flo
 
 def plan_job(settings: Settings, workspace: Workspace, job: str) -> None:
     """Print what the stage `answers` would do for a job: cells, tokens, and the time at the speed measured now."""
-    opened = _open(settings, workspace, job)
+    opened = open_job(settings, workspace, job)
     plans = opened.stored.plan(opened.wanted, settings.answers.block_texts, timed_from=1)
     print(opened.stored.describe(f"answers {job}", plans))
     for name, answerer in opened.stored.causal().items():
@@ -91,7 +91,8 @@ def _advise_order(title: str, answerer: CausalAnswerer, wanted: Wanted) -> None:
         )
 
 
-def _open(settings: Settings, workspace: Workspace, name: str) -> _Job:
+def open_job(settings: Settings, workspace: Workspace, name: str) -> Job:
+    """Return a job with everything that it names; BadParameter or BadInput name what is unknown, missing or wrong."""
     jobs = settings.answers.jobs
     if name not in jobs:
         raise BadParameter(f"no job `{name}` in params.yaml, section answers.jobs; there are: {', '.join(jobs)}")
@@ -109,7 +110,7 @@ def _open(settings: Settings, workspace: Workspace, name: str) -> _Job:
     wanted.check()
     names = [member.name for member in stored.members] or [job.answerer]
     models = {own: _model(settings, workspace, own) for own in names}
-    return _Job(name, job, stored, models, wanted, questions)
+    return Job(name, job, stored, models, wanted, questions)
 
 
 def _model(settings: Settings, workspace: Workspace, answerer: str) -> ModelInfo | None:
@@ -117,13 +118,13 @@ def _model(settings: Settings, workspace: Workspace, answerer: str) -> ModelInfo
     return read_model_info(workspace.model(name)) if name else None
 
 
-def _matrix(job: _Job, values: NDArray[np.float32]) -> pd.DataFrame:
+def _matrix(job: Job, values: NDArray[np.float32]) -> pd.DataFrame:
     table = pd.DataFrame(values, columns=[question.name for question in job.questions])
     table.insert(0, "segment_id", list(job.wanted.segment_ids))
     return table
 
 
-def _spec(job: _Job, measured: dict[str, float]) -> dict[str, Any]:
+def job_spec(job: Job, measured: dict[str, float]) -> dict[str, Any]:
     """What the matrix is, in full: a function of parameters, model, segments and questions, not of this run."""
     answerer = job.stored.answerer
     costs = (one.answerer.cost(job.wanted.texts, job.wanted.questions) for one in job.stored.members or (job.stored,))
@@ -143,7 +144,7 @@ def _spec(job: _Job, measured: dict[str, float]) -> dict[str, Any]:
     }
 
 
-def _approximates(job: _Job, measured: dict[str, float]) -> dict[str, Any]:
+def _approximates(job: Job, measured: dict[str, float]) -> dict[str, Any]:
     """What a cascade's matrix says of itself wherever it is named: the sentence `claim`, and its parts."""
     cascade = cast(CascadeAnswerer, job.stored.answerer)
     evidence = cascade.thresholds.evidence
@@ -159,7 +160,7 @@ def _approximates(job: _Job, measured: dict[str, float]) -> dict[str, Any]:
     }
 
 
-def _models(job: _Job) -> dict[str, Any]:
+def _models(job: Job) -> dict[str, Any]:
     """`model` and `model_digest`; of an ensemble or a cascade lists of these, in the order of `members`."""
     infos = [asdict(info) if info else None for info in job.models.values()]
     digests = [info.digest if info else None for info in job.models.values()]
