@@ -8,6 +8,8 @@ from qaemb.cli import answering, data, modelling, results, store, students  # no
 from qaemb.cli.app import app
 from qaemb.errors import QaembError
 
+_INTERRUPTED = 130  # by Ctrl-C
+
 
 def main() -> None:
     """Run the command line; an expected failure prints its message and exits with 1."""
@@ -16,6 +18,7 @@ def main() -> None:
     except QaembError as error:
         print(f"qaemb: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("qaemb: interrupted; what was finished is kept, run the same command to go on", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED:  # Typer ends so, and says nothing
+            print("\nqaemb: interrupted; what was finished is kept, run the same command to go on", file=sys.stderr)
+        raise
