@@ -1,7 +1,6 @@
 """A small project per test, in which the real command line runs in a process of its own."""
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,8 @@ sys.path.insert(0, str(ROOT))  # the benchmarks are found from the project's roo
 
 from benchmarks.store.project import COMMAND, Project  # noqa: E402
 
+_HANDLER = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+INTERRUPTIBLE = (sys.executable, "-c", f"{_HANDLER}from qaemb.cli import main; main()")
 PROGRAM = (sys.executable, "-c", "from qaemb.cli import main; main()")
 
 
@@ -28,12 +29,11 @@ def qaemb(
 def begin(project: Project, *arguments: str) -> subprocess.Popen[str]:
     """Start a command, which a Ctrl-C reaches even where this process ignores it."""
     return subprocess.Popen(
-        [*PROGRAM, *(arguments or COMMAND)],
+        [*INTERRUPTIBLE, *(arguments or COMMAND)],
         cwd=project.folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
@@ -57,7 +57,7 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture
 def small_disk(tmp_path: Path):
-    """A function that mounts a tmpfs of some kilobytes, and remounts it read-only; skips where mounts are not allowed."""
+    """A function that mounts a tmpfs with options; skips where mounts are not allowed."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
     folder = tmp_path / "disk"

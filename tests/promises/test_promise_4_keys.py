@@ -47,7 +47,7 @@ def keys(tmp_path_factory) -> dict[str, str]:
     (project.folder / "params.yaml").write_text(yaml.safe_dump(params))
     prompt = yaml.safe_load(_shipped_prompt())
     (project.folder / "mine.yaml").write_text(yaml.safe_dump(prompt | {"system": "Answer in one word."}))
-    (project.folder / "labels.yaml").write_text(yaml.safe_dump(prompt | {"yes_label": "True", "no_label": "False"}))
+    (project.folder / "labels.yaml").write_text(yaml.safe_dump(prompt | {"yes_label": "A", "no_label": "B"}))
     for name in sources:
         done = qaemb(project, "model", "--model", name)
         assert done.returncode == 0, done.stderr
