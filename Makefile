@@ -109,7 +109,8 @@ student: setup
 	$(BIN)/python -m benchmarks.student.ship
 
 bench-store: setup
-	$(BIN)/python -m benchmarks.store
+	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps -r benchmarks/store/peers.txt
+	$(BIN)/python -m benchmarks.store $(ARGS)
 
 # ARGS='--kills 50' for fewer.
 soak: setup

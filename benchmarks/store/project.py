@@ -124,8 +124,8 @@ class Project:
         for block in store.blocks():
             own = np.ix_([rows[name] for name in block.segment_ids], [columns[name] for name in block.question_ids])
             times[own] += 1
-            for kind, expected in (("margin", self.expected.margin), ("mass", self.expected.mass)):
-                values = np.stack([block.column(kind, name) for name in block.question_ids], axis=1)
-                if not np.array_equal(values, expected[own]):
+            stored = block.answers(block.question_ids)
+            for kind in ("margin", "mass"):
+                if not np.array_equal(getattr(stored, kind), getattr(self.expected, kind)[own]):
                     found.append(f"{block.name} has a wrong {kind}")
         return found + ([f"{int((times > 1).sum())} cells stand in two blocks"] if (times > 1).any() else [])

@@ -60,11 +60,12 @@ def _answers(store: Store, segment_id: str) -> Iterator[_Answer]:
         if segment_id not in segments:
             continue
         row = segments.index(segment_id)
-        for name in block.question_ids:
-            if name not in seen:  # of blocks that overlap the first counts
-                seen.add(name)
-                margin, mass = (float(block.column(kind, name)[row]) for kind in ("margin", "mass"))
-                yield _Answer(name, margin, mass, block.name, block.provenance)
+        new = [name for name in block.question_ids if name not in seen]  # of blocks that overlap the first counts
+        seen.update(new)
+        own = block.answers(new)
+        for column, name in enumerate(new):
+            margin, mass = float(own.margin[row, column]), float(own.mass[row, column])
+            yield _Answer(name, margin, mass, block.name, block.provenance)
 
 
 def _lines(answers: list[_Answer], names: Mapping[str, tuple[str, str]]) -> str:
