@@ -1,0 +1,88 @@
+"""What runs in the workers of a Ray cluster: one answerer each, which answers blocks and publishes them itself.
+
+Only counts and messages travel back. A block that the store has is passed over, so that Ray may run a task again.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypedDict
+
+from qaemb.answers.answerer import Answerer
+from qaemb.answers.plan import Block, Wanted
+from qaemb.answers.run import Present, answer_block, block_ids
+from qaemb.answers.store import Store, block_name
+from qaemb.errors import BadInput, QaembError
+
+OpenAnswerer = Callable[[str], Answerer]
+"""Returns the answerer of a name, on any machine of the cluster: it is pickled."""
+
+
+@dataclass(frozen=True)
+class RayTask:
+    """What every worker gets once: who answers (and the key that it must have there), what, and where it is kept.
+
+    Relative paths in the answerer's settings begin in `folder`, on nodes that have it.
+    """
+
+    open_answerer: OpenAnswerer
+    name: str
+    root: Path | str
+    key: str
+    wanted: Wanted
+    blocks: tuple[Block, ...]
+    folder: Path
+
+
+class Done(TypedDict):
+    """What a worker says of a block: cells and tokens that it took, or the class and message of a qaemb error."""
+
+    block: int
+    cells: int
+    tokens: int
+    error: str
+    message: str
+
+
+class BlockWorker:
+    """Answers and publishes blocks of a task, which is given as a reference into Ray's object store."""
+
+    def __init__(self, task: Any) -> None:
+        import ray
+
+        self._task: RayTask = ray.get(task)
+        if self._task.folder.is_dir():
+            os.chdir(self._task.folder)
+        self._store = Store(self._task.root, self._task.key)
+        self._present = Present(self._store)
+
+    def __call__(self, row: dict[str, Any]) -> Done:
+        """Return what was done for the block `row["block"]`; a qaemb error is returned, any other raised."""
+        number = int(row["block"])
+        try:
+            cells, tokens = self._publish(self._task.blocks[number])
+        except QaembError as error:
+            message = f"{error} (on node {platform.node()})"
+            return Done(block=number, cells=0, tokens=0, error=type(error).__name__, message=message)
+        return Done(block=number, cells=cells, tokens=tokens, error="", message="")
+
+    @cached_property
+    def _answerer(self) -> Answerer:
+        answerer = self._task.open_answerer(self._task.name)
+        if answerer.key != self._task.key:
+            raise BadInput(
+                f"answerer `{self._task.name}` has key {answerer.key} here, not {self._task.key}: install the same "
+                "qaemb and the same model on every node"
+            )
+        return answerer
+
+    def _publish(self, block: Block) -> tuple[int, int]:
+        wanted = self._task.wanted
+        if block_name(*block_ids(wanted, block)) in self._present.now():
+            return 0, 0
+        return block.n_cells, answer_block(self._answerer, self._store, wanted, block)
