@@ -6,6 +6,7 @@ handed out once more. The store is the only memory of what is done, so a driver 
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -105,10 +106,14 @@ def import_ray() -> Any:
 def _session(settings: RaySettings) -> Iterator[None]:
     """Enter the cluster, or start one on this machine, and leave or stop it."""
     ray = import_ray()
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.ERROR)
     lacking = [name for name in settings.env if name not in os.environ]
     if lacking:
-        raise BadParameter(f"answers.ray.env: {', '.join(lacking)} not set on this machine")
+        raise BadParameter(f"answers.ray.env: {', '.join(lacking)} is not set on this machine")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else a driver prints what its core process notes
     own: dict[str, Any] = {} if settings.address else {"include_dashboard": False}
     if settings.env:
         own["runtime_env"] = {"env_vars": {name: os.environ[name] for name in settings.env}}
@@ -147,8 +152,8 @@ def _answered(task: RayTask, numbers: Sequence[int], settings: RaySettings) -> I
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=settings.workers, max_tasks_in_flight_per_actor=1),
             num_cpus=settings.cpus_per_worker,
             num_gpus=settings.gpus_per_worker,
-            max_restarts=-1,
-            max_task_retries=_RETRIES,
+            # Without a limit, which is Ray's own choice, a block that kills its worker would be tried for ever.
+            ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": _RETRIES},
         )
         try:
             for row in answered.iter_rows():
