@@ -10,6 +10,7 @@ import pytest
 from qaemb.answers.models import make_model
 from qaemb.settings import ModelSettings
 
+LOST = {"health_check_period_ms": 500, "health_check_failure_threshold": 3}  # a dead node is noticed in seconds
 MEMORY = 80_000_000  # the least object store that a raylet takes
 
 
@@ -41,7 +42,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory):
         patch.setenv("RAY_TMPDIR", folder)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.delenv("RAY_ADDRESS", raising=False)
-        head = {"num_cpus": 0, "object_store_memory": MEMORY, "include_dashboard": False}
+        head = {"num_cpus": 0, "object_store_memory": MEMORY, "include_dashboard": False, "_system_config": LOST}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         for _ in range(2):
             add_node(cluster)

@@ -3,15 +3,18 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # workers take it over, and find `scale.slow`
+sys.path.insert(0, str(Path(__file__).parent))
 
-from scale.slow import BLOCK, Opener, grid
+import slow
+from ray import cloudpickle
+from slow import BLOCK, Opener, grid
 
 from qaemb.answers.ray_runner import RayRunner
 from qaemb.answers.stored import Stored
 from qaemb.settings import RaySettings
 
 if __name__ == "__main__":
+    cloudpickle.register_pickle_by_value(slow)  # workers can't import it
     address, (models, seen, store) = sys.argv[1], map(Path, sys.argv[2:])
     opener = Opener(models, seen)
     with RayRunner(opener, RaySettings(address=address)) as runner:

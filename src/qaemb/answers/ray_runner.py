@@ -19,15 +19,14 @@ from tqdm import tqdm
 
 from qaemb import errors
 from qaemb.answers.plan import Plan, Wanted
-from qaemb.answers.ray_worker import BlockWorker, Done, OpenAnswerer, RayTask
+from qaemb.answers.ray_worker import Attempts, BlockWorker, Done, OpenAnswerer, RayTask
 from qaemb.answers.run import RunStats, block_ids, from_anywhere
 from qaemb.answers.store import Store, block_name
 from qaemb.answers.stored import Stored
 from qaemb.errors import BadParameter, StoreError
 from qaemb.settings import RaySettings
 
-_ROUNDS = 3  # in which what the store still lacks is handed out
-_RETRIES = 4  # of a block whose worker died, in one round
+_ROUNDS = 2  # in which what the store still lacks is handed out
 _MAX_TASKS = 10_000  # of one round; more blocks than that share tasks
 
 
@@ -87,8 +86,9 @@ class RayRunner:
                 return cells, tokens
         raise StoreError(
             f"{len(rest)} of {len(task.blocks)} blocks are not in {store.address} after {_ROUNDS} rounds: the workers "
-            "died each time (too little memory?), or publish where this machine does not look (answers.store must be a "
-            "folder that all nodes share, or an object store); what was published stays, run the same command to go on"
+            "died of them or did not start (too little memory? see the lines above), or publish where this machine "
+            "does not look (answers.store must be a folder that all nodes share, or an object store); what was "
+            "published stays, run the same command to go on"
         )
 
 
@@ -108,7 +108,7 @@ def _session(settings: RaySettings) -> Iterator[None]:
     ray = import_ray()
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):
-            handler.setLevel(logging.ERROR)
+            handler.setLevel(logging.CRITICAL)  # what goes wrong is told below, in a line
     lacking = [name for name in settings.env if name not in os.environ]
     if lacking:
         raise BadParameter(f"answers.ray.env: {', '.join(lacking)} is not set on this machine")
@@ -141,25 +141,39 @@ def _answered(task: RayTask, numbers: Sequence[int], settings: RaySettings) -> I
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = context.print_on_execution_start = False
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0  # else workers with one block never multiply
+    attempts = ray.remote(Attempts).options(num_cpus=0, scheduling_strategy=_here(ray)).remote()
     with ray.data.DataContext.current(context):
         rows = ray.data.from_items(
             [{"block": number} for number in numbers], override_num_blocks=min(len(numbers), _MAX_TASKS)
         )
         answered = rows.map(
             BlockWorker,
-            fn_constructor_args=(ray.put(task),),
+            fn_constructor_args=(ray.put(task), attempts),
             # One block at a worker: none waits behind another at one that is slow or dead.
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=settings.workers, max_tasks_in_flight_per_actor=1),
             num_cpus=settings.cpus_per_worker,
             num_gpus=settings.gpus_per_worker,
-            # Without a limit, which is Ray's own choice, a block that kills its worker would be tried for ever.
-            ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": _RETRIES},
+            # No limit: while a lost node counts as alive, Ray uses up a retry about every second. See `Attempts`.
+            ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": -1},
         )
         try:
             for row in answered.iter_rows():
                 yield cast(Done, row)
         except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError, ray.exceptions.OutOfMemoryError) as error:
-            print(f"qaemb: workers were lost ({type(error).__name__}); going on", file=sys.stderr)
+            print(f"qaemb: workers were lost: {_last_line(error)}", file=sys.stderr)
+
+
+def _here(ray: Any) -> Any:
+    """Return the strategy that places an actor on this machine's node: it ends with the driver, not before."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+
+def _last_line(error: Exception) -> str:
+    """Return what remains of an error of Ray's without its traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def _say_if_no_node_fits(ray: Any, settings: RaySettings) -> None:

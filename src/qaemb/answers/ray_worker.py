@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,8 @@ from qaemb.answers.plan import Block, Wanted
 from qaemb.answers.run import Present, answer_block, block_ids
 from qaemb.answers.store import Store, block_name
 from qaemb.errors import BadInput, QaembError
+
+MAX_ATTEMPTS = 3  # at a block whose worker dies each time, in one round
 
 OpenAnswerer = Callable[[str], Answerer]
 """Returns the answerer of a name, on any machine of the cluster: it is pickled."""
@@ -49,12 +52,25 @@ class Done(TypedDict):
     message: str
 
 
-class BlockWorker:
-    """Answers and publishes blocks of a task, which is given as a reference into Ray's object store."""
+class Attempts:
+    """Counts how often each block was begun: an actor of its own, as those that begin may die of it."""
 
-    def __init__(self, task: Any) -> None:
+    def __init__(self) -> None:
+        self._begun: Counter[int] = Counter()
+
+    def begin(self, block: int) -> int:
+        """Return how often a block was begun, this time included."""
+        self._begun[block] += 1
+        return self._begun[block]
+
+
+class BlockWorker:
+    """Answers and publishes blocks of a task, a reference into Ray's object store; `attempts`: an actor `Attempts`."""
+
+    def __init__(self, task: Any, attempts: Any) -> None:
         import ray
 
+        self._begin = lambda number: ray.get(attempts.begin.remote(number))
         self._task: RayTask = ray.get(task)
         if self._task.folder.is_dir():
             os.chdir(self._task.folder)
@@ -65,7 +81,7 @@ class BlockWorker:
         """Return what was done for the block `row["block"]`; a qaemb error is returned, any other raised."""
         number = int(row["block"])
         try:
-            cells, tokens = self._publish(self._task.blocks[number])
+            cells, tokens = self._publish(number)
         except QaembError as error:
             message = f"{error} (on node {platform.node()})"
             return Done(block=number, cells=0, tokens=0, error=type(error).__name__, message=message)
@@ -81,8 +97,10 @@ class BlockWorker:
             )
         return answerer
 
-    def _publish(self, block: Block) -> tuple[int, int]:
-        wanted = self._task.wanted
+    def _publish(self, number: int) -> tuple[int, int]:
+        wanted, block = self._task.wanted, self._task.blocks[number]
         if block_name(*block_ids(wanted, block)) in self._present.now():
             return 0, 0
+        if self._begin(number) > MAX_ATTEMPTS:
+            return 0, 0  # the driver finds that it is lacking
         return block.n_cells, answer_block(self._answerer, self._store, wanted, block)
