@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ from qaemb.errors import BadParameter, StoreError
 from qaemb.settings import RaySettings
 
 _ROUNDS = 2  # in which what the store still lacks is handed out
+_REACH_SECONDS = 10.0
 _MAX_TASKS = 10_000  # of one round; more blocks than that share tasks
 
 
@@ -118,14 +120,22 @@ def _session(settings: RaySettings) -> Iterator[None]:
     if settings.env:
         own["runtime_env"] = {"env_vars": {name: os.environ[name] for name in settings.env}}
     try:
+        _reach(settings.address)
         ray.init(address=settings.address or "local", log_to_driver=False, logging_level="ERROR", **own)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         where = settings.address or "a new one on this machine"
         raise BadParameter(f"answers.ray.address: no Ray cluster at {where}: {error}") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _reach(address: str | None) -> None:
+    """Raise OSError if nobody listens at HOST:PORT; Ray itself would try for minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if host and "/" not in host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=_REACH_SECONDS).close()
 
 
 def _lacking(task: RayTask, store: Store) -> list[int]:
