@@ -28,7 +28,15 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory):
+def short_folder():
+    """A folder with a short name, for Ray's sockets."""
+    folder = tempfile.mkdtemp(prefix="q", dir="/tmp")
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cluster(short_folder):
     """A cluster of a head that takes no worker and two nodes of one core each; gone at the end with all processes."""
     pytest.importorskip("ray")
     from ray import cloudpickle
@@ -37,9 +45,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory):
     from . import slow
 
     cloudpickle.register_pickle_by_value(sys.modules[slow.__name__])  # workers can't import a module of the tests
-    folder = tempfile.mkdtemp(prefix="q", dir="/tmp")  # short: sockets lie in it
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_TMPDIR", folder)
+        patch.setenv("RAY_TMPDIR", short_folder)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.delenv("RAY_ADDRESS", raising=False)
         head = {"num_cpus": 0, "object_store_memory": MEMORY, "include_dashboard": False, "_system_config": LOST}
@@ -49,7 +56,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory):
         cluster.wait_for_nodes()
         yield cluster
         cluster.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def add_node(cluster):

@@ -7,6 +7,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -156,6 +157,17 @@ def test_a_driver_killed_and_started_again_does_only_the_rest(cluster, models, s
 
 
 @pytest.mark.slow
+def test_without_an_address_a_cluster_is_started_here_and_stopped(models, seen, tmp_path, short_folder):
+    command = [sys.executable, str(Path(__file__).with_name("driver.py")), "none", str(models), str(seen)]
+    env = {**os.environ, "RAY_TMPDIR": str(short_folder)}
+    done = subprocess.run([*command, str(tmp_path / "store")], env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"{N_CELLS}\n"), done.stderr[-3000:]
+    assert "WARNING" not in done.stderr
+    assert not any(Path(f"/proc/{path.name}").exists() for path in seen.iterdir())
+    check_whole(Stored("llm", Opener(models)("llm"), tmp_path / "store"), models, tmp_path)
+
+
+@pytest.mark.slow
 def test_a_store_in_an_object_store(cluster, models, tmp_path, monkeypatch):
     s3fs, server_module = pytest.importorskip("s3fs"), pytest.importorskip("moto.server")
     server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -202,6 +214,22 @@ def test_a_block_that_kills_every_worker_is_given_up_and_the_rest_kept(cluster, 
     with pytest.raises(StoreError, match=r"1 of 24 blocks are not in .* after 1 rounds: the workers died of them"):
         run(opener, tmp_path / "store", cluster.address)
     assert len(files(tmp_path / "store")) == N_BLOCKS - 1
+
+
+@pytest.mark.parametrize(("cpus", "gpus"), [(8, 0), (1, 1)])
+def test_a_worker_that_no_node_has_room_for(cpus, gpus, capsys):
+    nodes = [
+        {"Alive": True, "Resources": {"CPU": 4.0}},
+        {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
+    ]
+    ray = SimpleNamespace(nodes=lambda: nodes)
+    asked = {"cpus_per_worker": cpus, "gpus_per_worker": gpus}
+    with pytest.raises(BadParameter, match=rf"takes {cpus} CPUs and {gpus} GPUs .* ask for less"):
+        ray_runner._say_if_no_node_fits(ray, RaySettings(**asked))
+    ray_runner._say_if_no_node_fits(ray, RaySettings(address="auto", **asked))
+    assert "yet; waiting for one" in capsys.readouterr().err
+    ray_runner._say_if_no_node_fits(ray, RaySettings(cpus_per_worker=4))
+    assert capsys.readouterr().err == ""
 
 
 def test_without_ray_the_error_says_how_to_install_it(models, tmp_path, monkeypatch):

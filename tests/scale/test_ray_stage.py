@@ -7,7 +7,6 @@ import pytest
 from typer.testing import CliRunner
 
 from qaemb.cli.app import app
-from qaemb.errors import BadParameter
 from qaemb.files import write_table
 from qaemb.questions import Question, QuestionSet, write_tables
 from qaemb.settings import AnswersJob, AnswersSettings, RaySettings, Settings
@@ -49,15 +48,6 @@ def test_the_stage_writes_the_same_files_with_either_runner(cluster, workspace, 
     out = capsys.readouterr().out
     assert out.count("answers job: 288 cells wanted, 0 in the store, 288 to answer in 6 blocks, ") == 2
     assert out.count("answers job: 288 cells, 288 answered now, ") == 2
-
-
-@pytest.mark.slow
-def test_more_than_this_machine_has_is_refused(workspace, monkeypatch):
-    pytest.importorskip("ray")
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with pytest.raises(BadParameter, match=r"a worker takes 1000 CPUs and 0 GPUs \(answers\.ray\), and no node has"):
-        answers(settings("data/store", cpus_per_worker=1000), workspace, "job", "ray")
-    assert list((workspace.root / "data/store").rglob("*.parquet")) == []
 
 
 def test_the_command_passes_the_runner_on(monkeypatch):
