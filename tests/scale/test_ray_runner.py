@@ -66,6 +66,13 @@ def wait_for_blocks(root: Path, number: int) -> None:
         time.sleep(0.02)
 
 
+def wait_for_the_end_of_workers(seen: Path) -> None:
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{path.name}").exists() for path in seen.iterdir()):
+        assert time.monotonic() < deadline, "workers outlive their driver"
+        time.sleep(0.1)
+
+
 def run_while(action, *args):
     """Run on the cluster in a thread while `action` kills something: nodes are added by the main thread only."""
     with ThreadPoolExecutor(1) as pool:
@@ -144,10 +151,7 @@ def test_a_driver_killed_and_started_again_does_only_the_rest(cluster, models, s
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    deadline = time.monotonic() + 60
-    while any(Path(f"/proc/{path.name}").exists() for path in seen.iterdir()):  # its workers end with it
-        assert time.monotonic() < deadline, "workers outlive their driver"
-        time.sleep(0.1)
+    wait_for_the_end_of_workers(seen)
     before = len(files(root))
     assert 5 <= before < N_BLOCKS
     again = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -163,7 +167,7 @@ def test_without_an_address_a_cluster_is_started_here_and_stopped(models, seen, 
     done = subprocess.run([*command, str(tmp_path / "store")], env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, f"{N_CELLS}\n"), done.stderr[-3000:]
     assert "WARNING" not in done.stderr
-    assert not any(Path(f"/proc/{path.name}").exists() for path in seen.iterdir())
+    wait_for_the_end_of_workers(seen)
     check_whole(Stored("llm", Opener(models)("llm"), tmp_path / "store"), models, tmp_path)
 
 

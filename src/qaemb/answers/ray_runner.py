@@ -78,20 +78,22 @@ class RayRunner:
         """Hand out what the store lacks until it lacks nothing, and return cells and tokens as reported."""
         cells, tokens, shown = 0, 0, set()
         for _ in range(_ROUNDS):
-            for done in _answered(task, _lacking(task, store), self._settings):
+            if not (numbers := _lacking(task, store)):
+                break
+            for done in _answered(task, numbers, self._settings):
                 if done["error"]:
                     raise getattr(errors, done["error"])(done["message"])
                 cells, tokens = cells + done["cells"], tokens + done["tokens"]
                 bar.update(0 if done["block"] in shown else task.blocks[done["block"]].n_cells)
                 shown.add(done["block"])
-            if not (rest := _lacking(task, store)):
-                return cells, tokens
-        raise StoreError(
-            f"{len(rest)} of {len(task.blocks)} blocks are not in {store.address} after {_ROUNDS} rounds: the workers "
-            "died of them or did not start (too little memory? see the lines above), or publish where this machine "
-            "does not look (answers.store must be a folder that all nodes share, or an object store); what was "
-            "published stays, run the same command to go on"
-        )
+        if rest := _lacking(task, store):
+            raise StoreError(
+                f"{len(rest)} of {len(task.blocks)} blocks are not in {store.address} after {_ROUNDS} rounds: the "
+                "workers died of them or did not start (too little memory? see the lines above), or publish where this "
+                "machine does not look (answers.store must be a folder that all nodes share, or an object store); what "
+                "was published stays, run the same command to go on"
+            )
+        return cells, tokens
 
 
 def import_ray() -> Any:
@@ -145,7 +147,7 @@ def _lacking(task: RayTask, store: Store) -> list[int]:
 
 
 def _answered(task: RayTask, numbers: Sequence[int], settings: RaySettings) -> Iterator[Done]:
-    """Yield what workers report of these blocks; ends early where a block's worker died more often than it may."""
+    """Yield what workers report of these blocks; ends early where Ray gives up."""
     ray = import_ray()
     _say_if_no_node_fits(ray, settings)
     context = ray.data.DataContext.get_current().copy()
@@ -163,7 +165,7 @@ def _answered(task: RayTask, numbers: Sequence[int], settings: RaySettings) -> I
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=settings.workers, max_tasks_in_flight_per_actor=1),
             num_cpus=settings.cpus_per_worker,
             num_gpus=settings.gpus_per_worker,
-            # No limit: while a lost node counts as alive, Ray uses up a retry about every second. See `Attempts`.
+            # No limit: Ray uses up retries while a lost node still counts as alive. `Attempts` has the limit.
             ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": -1},
         )
         try:
