@@ -31,6 +31,7 @@ HEAVY = {
     "feast": {"serving"},
     "great_expectations": {"validation"},
     "himalaya": {"encoding"},
+    "ray": {"answers"},
 }
 
 

@@ -50,9 +50,9 @@ def run_plan(answerer: Answerer, store: Store, wanted: Wanted, plan: Plan, name:
     start = time.perf_counter()
     if plan.blocks:
         store.describe(answerer.spec)
-    present = _Present(store)
+    present = Present(store)
     with tqdm(total=plan.n_missing, desc=f"answers {name}", unit="cell", disable=not plan.blocks) as bar:
-        for block in _from_anywhere(plan.blocks):
+        for block in from_anywhere(plan.blocks):
             if block_name(*block_ids(wanted, block)) in present.now():
                 bar.update(block.n_cells)
                 continue
@@ -79,13 +79,14 @@ def block_ids(wanted: Wanted, block: Block) -> tuple[list[str], list[str]]:
     return [wanted.segment_ids[row] for row in block.rows], [wanted.question_ids[column] for column in block.columns]
 
 
-def _from_anywhere(blocks: Sequence[Block]) -> Iterator[Block]:
+def from_anywhere(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Yield the blocks, beginning at one drawn at random and going round."""
     first = random.randrange(len(blocks)) if blocks else 0
     yield from blocks[first:]
     yield from blocks[:first]
 
 
-class _Present:
+class Present:
     """What a store has, listed anew so often that listing takes a tenth of the time at most."""
 
     def __init__(self, store: Store) -> None:

@@ -10,6 +10,7 @@ does not replace one of which the student is sure: a cell depends on its text an
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,15 +31,23 @@ WORTH_TIMING = 1000  # cells; fewer are answered before a measured time would he
 Mask = NDArray[np.bool_]
 Plans = dict[str, Plan]
 """What remains to be done, by the name of the answerer that keeps the cells."""
+Runner = Callable[["Stored", Wanted, Plan, str], RunStats]
+"""Answers and publishes a plan's blocks of an answerer; the text is the label of the progress bar."""
+
+
+def run_here(stored: Stored, wanted: Wanted, plan: Plan, label: str) -> RunStats:
+    """Answer and publish a plan's blocks in this process; see `run_plan`."""
+    return run_plan(stored.answerer, stored.store, wanted, plan, label)
 
 
 @dataclass(frozen=True)
 class Stored:
-    """The answerer `name` of answers.spec over the store in the folder `root`."""
+    """The answerer `name` of answers.spec over the store under `root`; `runner` answers and publishes its plans."""
 
     name: str
     answerer: Answerer
     root: Path | str
+    runner: Runner = run_here
 
     @cached_property
     def members(self) -> tuple[Stored, ...]:
@@ -46,10 +55,10 @@ class Stored:
         if isinstance(self.answerer, CascadeAnswerer):
             own = self.answerer
             both = zip(own.names, (own.student, own.teacher), strict=True)
-            return tuple(Stored(name, member, self.root) for name, member in both)
+            return tuple(Stored(name, member, self.root, self.runner) for name, member in both)
         if not isinstance(self.answerer, EnsembleAnswerer):
             return ()
-        return tuple(Stored(name, member, self.root) for name, member in self.answerer.members.items())
+        return tuple(Stored(name, member, self.root, self.runner) for name, member in self.answerer.members.items())
 
     def causal(self) -> dict[str, CausalAnswerer]:
         """Return the answerers with a prompt and a local tokenizer, by name: this one, or those of its members."""
@@ -102,7 +111,7 @@ class Stored:
         teacher's: its student has answered when it was planned.
         """
         if not self.members:
-            return run_plan(self.answerer, self.store, wanted, plans[self.name], label)
+            return self.runner(self, wanted, plans[self.name], label)
         done = [member.run(wanted, plans, f"{label}, {member.name}") for member in self.members]
         return RunStats(
             cells=sum(stats.cells for stats in done),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -37,6 +37,17 @@ def answers(
         from qaemb.stages.answers import answers as stage
 
         stage(*load(), job)
+
+
+@answers_app.command("run")
+def answers_run(
+    job: Annotated[str, typer.Option(help="a name in params.yaml: answers.jobs")],
+    runner: Annotated[Literal["local", "ray"], typer.Option(help="this process, or a Ray cluster")] = "local",
+) -> None:
+    """Answer a job as `qaemb answers` does, in this process or on a Ray cluster (answers.ray; docs/scale.md)."""
+    from qaemb.stages.answers import answers as stage
+
+    stage(*load(), job, runner)
 
 
 @answers_app.command("plan")

@@ -146,6 +146,20 @@ class AnswersJob(Section):
     set: str
 
 
+class RaySettings(Section):
+    """How `qaemb answers run --runner ray` uses a Ray cluster; no part of any key."""
+
+    address: str | None = Field(
+        None, description="of a running cluster (`auto`: the one that this machine belongs to); none: start one here"
+    )
+    cpus_per_worker: float = Field(1.0, gt=0, description="CPU cores that a worker takes")
+    gpus_per_worker: float = Field(0.0, ge=0, description="GPUs that a worker takes; 0.5: two workers share one")
+    workers: int | None = Field(None, ge=1, description="workers at most; default: as many as the cluster has room for")
+    env: list[str] = Field(
+        [], description="environment variables that workers get from this machine, such as AWS_ACCESS_KEY_ID"
+    )
+
+
 class AnswersSettings(Section):
     """Answerers, the matrices that they fill, and the store (stage `answers`)."""
 
@@ -153,6 +167,7 @@ class AnswersSettings(Section):
     spec: dict[str, AnswererSettings]
     jobs: dict[str, AnswersJob]
     block_texts: int = Field(256, ge=1, description="texts in one block of the store")
+    ray: RaySettings = RaySettings()
 
     @model_validator(mode="after")
     def _answerers_exist(self) -> AnswersSettings:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, cast
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -14,8 +18,9 @@ from qaemb.answers.cascade import saved_text
 from qaemb.answers.engines.causal import CausalAnswerer
 from qaemb.answers.models import ModelInfo, read_model_info
 from qaemb.answers.plan import Wanted
+from qaemb.answers.ray_runner import RayRunner
 from qaemb.answers.run import RunStats
-from qaemb.answers.stored import Stored
+from qaemb.answers.stored import WORTH_TIMING, Runner, Stored, run_here
 from qaemb.errors import BadParameter
 from qaemb.files import atomic_folder, read_table, write_json, write_table
 from qaemb.questions import Question, load_set
@@ -37,16 +42,21 @@ class Job:
     questions: list[Question]
 
 
-def answers(settings: Settings, workspace: Workspace, job: str) -> None:
+def answers(settings: Settings, workspace: Workspace, job: str, runner: Literal["local", "ray"] = "local") -> None:
     """Write `margin.parquet`, `mass.parquet` and `spec.json` of a job, and its figures under reports/metrics.
 
-    Only cells that the store lacks are answered; the matrix is read from the store alone, so the same store gives the
-    same files. BadParameter or BadInput name what is unknown or wrong, StoreError a damaged block.
+    Only cells that the store lacks are answered, in this process or (`ray`) by the workers of a Ray cluster; the matrix
+    is read from the store alone, so the same store gives the same files. BadParameter or BadInput name what is unknown
+    or wrong, StoreError a damaged block.
     """
     opened = open_job(settings, workspace, job)
-    plans = opened.stored.plan(opened.wanted, settings.answers.block_texts)
-    print(opened.stored.describe(f"answers {job}", plans), flush=True)
-    stats = opened.stored.run(opened.wanted, plans, job)
+    with _runner(settings, workspace, runner) as run:
+        stored = replace(opened.stored, runner=run)
+        # A cluster's speed can't be measured here, where there may be no GPU: no time is said.
+        timed_from = WORTH_TIMING if runner == "local" else sys.maxsize
+        plans = stored.plan(opened.wanted, settings.answers.block_texts, timed_from=timed_from)
+        print(stored.describe(f"answers {job}", plans), flush=True)
+        stats = stored.run(opened.wanted, plans, job)
     found = opened.stored.read(opened.wanted)
     measured = opened.stored.figures(opened.wanted)
     with atomic_folder(workspace.answers(job)) as folder:
@@ -56,6 +66,17 @@ def answers(settings: Settings, workspace: Workspace, job: str) -> None:
     write_json(workspace.metrics("answers", job), measured | _figures(found, stats))
     for line in _outcome(opened, found, stats, measured):
         print(f"answers {job}: {line}")
+
+
+@contextmanager
+def _runner(settings: Settings, workspace: Workspace, name: str) -> Iterator[Runner]:
+    if name == "local":
+        yield run_here
+        return
+    here = Workspace(workspace.root.absolute())
+    named = partial(open_answerer, spec=settings.answers.spec, model_folder=here.model, root=here.root)
+    with RayRunner(named, settings.answers.ray) as runner:
+        yield runner
 
 
 def _outcome(job: Job, found: Answers, stats: RunStats, measured: dict[str, float]) -> list[str]:
