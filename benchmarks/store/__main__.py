@@ -17,10 +17,11 @@ from benchmarks.record import RESULTS, write_result
 from benchmarks.store.contestants import CONTESTANTS
 from benchmarks.store.one_question import one_question
 from benchmarks.store.project import ROOT
-from qaemb.files import read_json
+from qaemb.files import read_json, write_text
 
 N_SEGMENTS, N_QUESTIONS, STORY = 158_000, 674, 1_700
 BLOCK_TEXTS = 2048
+_BEGIN, _END = "<!-- store: begin -->", "<!-- store: end -->"
 
 
 def main() -> None:
@@ -42,6 +43,8 @@ def main() -> None:
     }
     settings = {"segments": n, "questions": N_QUESTIONS, "story_segments": STORY, "block_texts": BLOCK_TEXTS}
     print(write_result("store", headline, settings, figures, ROOT / "build" if quick else RESULTS))
+    if not quick:
+        _write_table(figures, headline)
 
 
 def _contestant(name: str, folder: Path, n: int) -> dict[str, Any]:
@@ -64,6 +67,31 @@ def _contestant(name: str, folder: Path, n: int) -> dict[str, Any]:
         print(f"{name:8} {operation:18} {done.stdout.strip()}", flush=True)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return found | {"disk_mb": round(size / 1e6)}
+
+
+def _write_table(figures: dict[str, Any], headline: dict[str, Any]) -> None:
+    """Put the figures into docs/store.md."""
+    names = list(CONTESTANTS)
+    operations = [name for name in figures[names[0]] if name != "disk_mb"]
+    lines = [f"| seconds (peak MB) | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for operation in operations:
+        own = (figures[name][operation] for name in names)
+        cells = " | ".join(f"{one['seconds']:.1f} ({one['peak_mb']:,})" for one in own)
+        lines.append(f"| {operation.replace('_', ' ')} | {cells} |")
+    lines.append(f"| MB on disk | {' | '.join(format(figures[name]['disk_mb'], ',') for name in names)} |")
+    one = figures["one_question"]
+    lines += [
+        "",
+        f"One question more in a bank of 150 ({one['full_cells']:,.0f} cells by SmolLM2, the real command): "
+        f"{one['append_cells']:,.0f} cells, {headline['append_question_cell_share']:.2%}, and "
+        f"{one['append_seconds']:.1f} s in place of {one['full_seconds']:.1f} s, "
+        f"{headline['append_question_time_share']:.1%}. `make soak`: {headline['soak_kills']} kills, "
+        f"{headline['soak_losses']} losses.",
+    ]
+    path = ROOT / "docs" / "store.md"
+    text = path.read_text(encoding="utf-8")
+    head, tail = text.split(_BEGIN)[0], text.split(_END)[1]
+    write_text(path, head + "\n".join([_BEGIN, *lines, _END]) + tail)
 
 
 if __name__ == "__main__":
