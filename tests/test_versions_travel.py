@@ -93,24 +93,30 @@ def s3() -> Iterator[str]:
 
 
 def test_a_clone_pulls_from_a_folder_and_has_nothing_to_do(both: Path, tmp_path: Path) -> None:
-    succeed("dvc", "remote", "add", "--force", "folder", str(tmp_path / "remote"), "--local", cwd=both)
-    succeed("dvc", "push", "--remote", "folder", cwd=both)
+    _use_folder(both, tmp_path / "remote")
+    succeed("dvc", "push", cwd=both)
     clone = _clone(both, tmp_path / "clone")
-    succeed("dvc", "remote", "add", "folder", str(tmp_path / "remote"), "--local", cwd=clone)
-    succeed("dvc", "pull", "--remote", "folder", cwd=clone)
+    _use_folder(clone, tmp_path / "remote")
+    succeed("dvc", "pull", cwd=clone)
     _assert_complete(clone, _digests(both))
 
 
-def test_a_clone_pulls_from_an_s3_server_and_has_nothing_to_do(both: Path, s3: str, tmp_path: Path) -> None:
+def test_a_clone_pulls_from_an_s3_server_and_has_nothing_to_do(
+    both: Path, s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     succeed("dvc", "remote", "add", "--force", "s3", "s3://versions/qaemb", cwd=both)
     succeed("dvc", "remote", "modify", "s3", "endpointurl", s3, cwd=both)
-    _tell_secrets(both)
-    succeed("dvc", "push", "--remote", "s3", cwd=both)
+    with monkeypatch.context() as environment:  # the credentials once in the environment, once in .dvc/config.local
+        environment.setenv("AWS_ACCESS_KEY_ID", KEY)
+        environment.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+        succeed("dvc", "push", "--remote", "s3", cwd=both)
     _commit(both, "where the data are")
     clone = _clone(both, tmp_path / "clone")
-    _tell_secrets(clone)
+    succeed("dvc", "remote", "modify", "--local", "s3", "access_key_id", KEY, cwd=clone)
+    succeed("dvc", "remote", "modify", "--local", "s3", "secret_access_key", SECRET, cwd=clone)
     succeed("dvc", "pull", "--remote", "s3", cwd=clone)
     _assert_complete(clone, _digests(both))
+    assert SECRET in (clone / ".dvc" / "config.local").read_text()
     assert SECRET not in succeed("git", "log", "-p", "--all", cwd=clone)
 
 
@@ -138,13 +144,13 @@ def test_going_back_brings_back_every_byte_and_answers_nothing(at_second: Path, 
     _go_to(at_second, "v1")
 
 
-def test_going_back_in_a_new_clone(both: Path, first: dict[str, str], tmp_path: Path) -> None:
-    succeed("dvc", "remote", "add", "--force", "all", str(tmp_path / "remote"), "--local", cwd=both)
-    succeed("dvc", "push", "--remote", "all", "--all-tags", cwd=both)
+def test_a_clone_pulls_an_older_version(both: Path, first: dict[str, str], tmp_path: Path) -> None:
+    _use_folder(both, tmp_path / "remote")
+    succeed("dvc", "push", "--all-tags", cwd=both)
     clone = _clone(both, tmp_path / "clone")
-    succeed("dvc", "remote", "add", "all", str(tmp_path / "remote"), "--local", cwd=clone)
+    _use_folder(clone, tmp_path / "remote")
     succeed("git", "checkout", "-q", "v1", cwd=clone)
-    succeed("dvc", "pull", "--remote", "all", cwd=clone)
+    succeed("dvc", "pull", cwd=clone)
     _assert_complete(clone, first)
 
 
@@ -225,10 +231,8 @@ def _clone(project: Path, target: Path) -> Path:
     return target
 
 
-def _tell_secrets(folder: Path) -> None:
-    """Write the credentials to .dvc/config.local, which git ignores."""
-    succeed("dvc", "remote", "modify", "--local", "s3", "access_key_id", KEY, cwd=folder)
-    succeed("dvc", "remote", "modify", "--local", "s3", "secret_access_key", SECRET, cwd=folder)
+def _use_folder(project: Path, remote: Path) -> None:
+    succeed("dvc", "remote", "add", "--local", "--default", "--force", "folder", str(remote), cwd=project)
 
 
 def _digests(folder: Path) -> dict[str, str]:
