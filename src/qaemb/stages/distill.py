@@ -210,7 +210,8 @@ def _log(settings: Settings, workspace: Workspace, name: str, trained: Trained, 
         if value is not None
     }
     flat |= {key: value for key, value in metrics.items() if not isinstance(value, dict)}
-    tags = data_tags(workspace.root, [workspace.root / own.input, workspace.dataset])
+    inputs = [workspace.root / own.input, workspace.dataset]
+    tags = data_tags(workspace.root, inputs, [workspace.metrics("distill", name)])
     tracker = Tracker(workspace.mlruns)
     experiment = f"distill {settings.dataset.name}"
     params = {"student": name, **own.model_dump(mode="json", exclude_none=True, exclude={"lm", "input"})}

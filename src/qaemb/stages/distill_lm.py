@@ -74,7 +74,8 @@ def _grade(own: StudentSettings, result: LmResult, test: TeacherCells) -> pd.Dat
 
 def _log(settings: Settings, workspace: Workspace, name: str, result: LmResult, metrics: dict[str, Any]) -> str:
     own, base = settings.distill.students[name], settings.distill.students[name].model
-    tags = data_tags(workspace.root, [workspace.root / own.input, workspace.dataset])
+    inputs = [workspace.root / own.input, workspace.dataset]
+    tags = data_tags(workspace.root, inputs, [workspace.metrics("distill", name)])
     params = {"student": name, **own.model_dump(mode="json", exclude_none=True, exclude={"input"})}
     tracker = Tracker(workspace.mlruns)
     files: tuple[Path, ...] = (result.adapter.parent / "training.json",)

@@ -208,8 +208,8 @@ def _solver(own: EncodeSettings) -> dict[str, Any]:
 def _log(settings: Settings, workspace: Workspace, name: str, recordings: list[Recording], metrics: _Metrics) -> None:
     """Write one MLflow run per subject under the run of this data set and protocol."""
     folder, spaces = workspace.encoding(name), settings.encode.spaces[name]
-    inputs = [workspace.dataset, workspace.dataset / "responses", *(workspace.features(space) for space in spaces)]
-    tags = data_tags(workspace.root, inputs)
+    inputs = [workspace.dataset, *(workspace.features(space) for space in spaces)]
+    tags = data_tags(workspace.root, inputs, [workspace.metrics("encode", name)])
     shared = {"data_set": settings.dataset.name, **_protocol(settings)}
     records = [
         RunRecord(

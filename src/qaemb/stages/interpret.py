@@ -215,7 +215,7 @@ def _log(settings: Settings, workspace: Workspace, model: _Model, metrics: Mappi
     folder = workspace.interpretation(model.name)
     parts = settings.encode.spaces[model.name]
     inputs = [workspace.dataset, workspace.encoding(model.name), *(workspace.features(part) for part in parts)]
-    tags = data_tags(workspace.root, inputs)
+    tags = data_tags(workspace.root, inputs, [workspace.metrics("interpret", model.name)])
     shared = {"data_set": settings.dataset.name, "model": model.name, "protocol": settings.encode.protocol}
     shared |= settings.interpret.model_dump(exclude={"models"})
     tables = [folder / name for name in ("questions.csv", "sets.csv", "clusters.csv", "redundancy.png")]

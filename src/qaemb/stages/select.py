@@ -104,7 +104,8 @@ def _metrics(selection: Selection, curve: pd.DataFrame) -> dict[str, Any]:
 
 def _log(settings: Settings, workspace: Workspace, space: str, curve: pd.DataFrame, metrics: dict[str, Any]) -> None:
     """Write one MLflow run per method and size, under the run of this selection, which holds the files."""
-    tags = data_tags(workspace.root, [workspace.dataset, workspace.features(space)])
+    inputs = [workspace.dataset, workspace.features(space)]
+    tags = data_tags(workspace.root, inputs, [workspace.metrics("select", space)])
     shared = {"data_set": settings.dataset.name, "space": space, **_parameters(settings)}
     experiment = f"select {settings.dataset.name}"
     tracker = Tracker(workspace.mlruns)
