@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from qaemb.answers.models import make_model
+from qaemb.answers.ray_runner import import_ray
 from qaemb.settings import ModelSettings
 
 LOST = {"health_check_period_ms": 500, "health_check_failure_threshold": 3}  # a dead node is noticed in seconds
@@ -38,7 +39,7 @@ def short_folder():
 @pytest.fixture(scope="session")
 def cluster(short_folder):
     """A cluster of a head that takes no worker and two nodes of one core each; gone at the end with all processes."""
-    pytest.importorskip("ray")
+    import_ray()  # what it sets must be there before
     from ray import cloudpickle
     from ray.cluster_utils import Cluster
 

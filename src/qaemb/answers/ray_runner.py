@@ -77,15 +77,17 @@ class RayRunner:
     def _run(self, task: RayTask, store: Store, bar: tqdm[Any]) -> tuple[int, int]:
         """Hand out what the store lacks until it lacks nothing, and return cells and tokens as reported."""
         cells, tokens, shown = 0, 0, set()
+        failed: Done | None = None
         for _ in range(_ROUNDS):
             if not (numbers := _lacking(task, store)):
                 break
             for done in _answered(task, numbers, self._settings):
-                if done["error"]:
-                    raise getattr(errors, done["error"])(done["message"])
+                failed = failed or (done if done["error"] else None)
                 cells, tokens = cells + done["cells"], tokens + done["tokens"]
                 bar.update(0 if done["block"] in shown else task.blocks[done["block"]].n_cells)
                 shown.add(done["block"])
+            if failed:
+                raise getattr(errors, failed["error"])(failed["message"])
         if rest := _lacking(task, store):
             raise StoreError(
                 f"{len(rest)} of {len(task.blocks)} blocks are not in {store.address} after {_ROUNDS} rounds: the "
@@ -98,6 +100,7 @@ class RayRunner:
 
 def import_ray() -> Any:
     """Return the module `ray`; BadParameter says how to install it."""
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # no cluster but the one that is asked for
     try:
         import ray
         import ray.data
@@ -169,7 +172,10 @@ def _answered(task: RayTask, numbers: Sequence[int], settings: RaySettings) -> I
             ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": -1},
         )
         try:
+            # To the end also after an error: what is left of an execution would go on, and start a Ray of its own.
             for row in answered.iter_rows():
+                if row["error"]:
+                    ray.get(attempts.stop.remote())
                 yield cast(Done, row)
         except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError, ray.exceptions.OutOfMemoryError) as error:
             print(f"qaemb: workers were lost: {_last_line(error)}", file=sys.stderr)

@@ -57,11 +57,16 @@ class Attempts:
 
     def __init__(self) -> None:
         self._begun: Counter[int] = Counter()
+        self._stopped = False
 
-    def begin(self, block: int) -> int:
-        """Return how often a block was begun, this time included."""
+    def begin(self, block: int) -> bool:
+        """Return whether a block may be begun: not too often yet, and nothing went wrong elsewhere."""
         self._begun[block] += 1
-        return self._begun[block]
+        return not self._stopped and self._begun[block] <= MAX_ATTEMPTS
+
+    def stop(self) -> None:
+        """Let no further block begin."""
+        self._stopped = True
 
 
 class BlockWorker:
@@ -101,6 +106,6 @@ class BlockWorker:
         wanted, block = self._task.wanted, self._task.blocks[number]
         if block_name(*block_ids(wanted, block)) in self._present.now():
             return 0, 0
-        if self._begin(number) > MAX_ATTEMPTS:
+        if not self._begin(number):
             return 0, 0  # the driver finds that it is lacking
         return block.n_cells, answer_block(self._answerer, self._store, wanted, block)
