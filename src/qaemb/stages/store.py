@@ -30,11 +30,10 @@ _ABANDONED_AFTER = 24 * 3600.0  # seconds; a temporary file that is older belong
 def status(settings: Settings, workspace: Workspace) -> None:
     """Print for each job how many of its cells the store has, and per story and question set which share."""
     address = workspace.store(settings.answers.store)
-    keys = store_keys(address)
-    stores = [Store(address, key) for key in keys]
-    n_blocks = sum(len(store.present()) for store in stores)
+    counts = {store: len(store.present()) for store in (Store(address, key) for key in store_keys(address))}
+    stores, n_blocks = [store for store, number in counts.items() if number], sum(counts.values())
     megabytes = sum(store.blobs.size(store.key) for store in stores) / 1e6
-    print(f"store {address}: {len(keys)} answerers, {n_blocks:,} blocks, {megabytes:,.1f} MB")
+    print(f"store {address}: {len(stores)} answerers, {n_blocks:,} blocks, {megabytes:,.1f} MB")
     grouped: dict[tuple[str, str], list[str]] = {}
     for name, job in settings.answers.jobs.items():
         grouped.setdefault((job.answerer, job.segmentation), []).append(name)
