@@ -63,7 +63,7 @@ run: setup
 	$(BIN)/qaemb summary
 
 test: setup
-	$(BIN)/pytest -m "not slow and not vllm and not simulation"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow and not vllm and not simulation"
 
 test-slow: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "slow and not vllm"
