@@ -37,6 +37,21 @@ def test_again_does_nothing(project: Path) -> None:
     assert stages_run(succeed("dvc", "repro", cwd=project)) == []
 
 
+def test_a_clone_pulls_all_results_and_builds_only_its_own_feature_store(project: Path, tmp_path: Path) -> None:
+    who = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    succeed("git", "add", "--all", cwd=project)
+    succeed("git", *who, "commit", "-q", "-m", "a run", cwd=project)
+    succeed("dvc", "remote", "add", "--local", "--default", "folder", str(tmp_path / "remote"), cwd=project)
+    succeed("dvc", "push", cwd=project)
+    clone = tmp_path / "clone"
+    succeed("git", "clone", "-q", str(project), str(clone), cwd=tmp_path)
+    succeed("dvc", "remote", "add", "--local", "--default", "folder", str(tmp_path / "remote"), cwd=clone)
+    succeed("dvc", "pull", cwd=clone)
+    assert stages_run(succeed("dvc", "repro", "report", cwd=clone)) == []
+    assert stages_run(succeed("dvc", "repro", cwd=clone)) == ["publish"]
+    assert succeed("git", "status", "--porcelain", cwd=clone) == ""
+
+
 def test_every_stage_stands_behind_the_one_it_needs(project: Path) -> None:
     dot = succeed("dvc", "dag", "--dot", cwd=project)
     edges = re.findall(r'"([^"]+)"\s*->\s*"([^"]+)"', dot)
