@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qaemb.answers.answerer import Answers
-from qaemb.answers.store import Store, block_name
+from qaemb.answers.blocks import block_name
+from qaemb.answers.store import Store
 from qaemb.errors import BadInput, StoreError
 from qaemb.identity import json_id, text_id
 
@@ -65,7 +66,7 @@ def test_reading_gives_exactly_what_was_put_in_any_order(tmp_path_factory, block
 
 def test_an_empty_store_has_nothing(store):
     assert np.isnan(store.read(SEGMENTS, QUESTIONS).margin).all()
-    assert not store.has(SEGMENTS, QUESTIONS)
+    assert store.present() == set()
 
 
 def test_the_layout_is_the_documented_one(store):
@@ -74,8 +75,8 @@ def test_the_layout_is_the_documented_one(store):
     assert path.parent == store.root / store.key
     assert re.fullmatch(rf"{json_id(segments)}-{json_id(questions)}-[0-9a-f]{{64}}\.parquet", path.name)
     assert block_name(segments, questions) in path.name
-    assert store.has(segments, questions)
-    assert not store.has(segments[::-1], questions)
+    assert store.present() == {block_name(segments, questions)}
+    assert block_name(segments[::-1], questions) not in store.present()
     table = pq.read_table(path)
     assert table.column_names == ["segment_id", *(f"margin:{q}" for q in questions), *(f"mass:{q}" for q in questions)]
     assert table.column("segment_id").to_pylist() == segments

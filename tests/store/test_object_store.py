@@ -1,6 +1,5 @@
 """The store on a real S3-compatible server: the same files, the same answers, the same care."""
 
-import os
 import subprocess
 import sys
 
@@ -20,6 +19,12 @@ def remote(tmp_path, s3) -> Project:
     return Project(tmp_path / "project", n_segments=100, n_questions=6).write(store=s3)
 
 
+def run_job(project: Project) -> subprocess.CompletedProcess[str]:
+    """Run the job by the command line, in a process of its own."""
+    program = [sys.executable, "-c", "from qaemb.cli import main; main()", *COMMAND]
+    return subprocess.run(program, cwd=project.folder, capture_output=True, text=True, check=False)
+
+
 def objects() -> dict[str, bytes]:
     client = boto3.client("s3")
     found = client.list_objects_v2(Bucket="lab").get("Contents", [])
@@ -27,10 +32,7 @@ def objects() -> dict[str, bytes]:
 
 
 def test_the_command_fills_an_object_store_and_reads_it_again(remote, tmp_path):
-    program = [sys.executable, "-c", "from qaemb.cli import main; main()", *COMMAND]
-    first, again = (
-        subprocess.run(program, cwd=remote.folder, capture_output=True, text=True, check=False) for _ in range(2)
-    )
+    first, again = run_job(remote), run_job(remote)
     assert first.returncode == again.returncode == 0, first.stderr + again.stderr
     assert "600 cells, 600 answered now" in first.stdout
     assert "600 cells, 0 answered now" in again.stdout
@@ -92,14 +94,7 @@ def test_what_is_wrong_with_the_address_is_said(remote, monkeypatch, wrong, tmp_
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
         project = remote
-    done = subprocess.run(
-        [sys.executable, "-c", "from qaemb.cli import main; main()", *COMMAND],
-        cwd=project.folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ,
-    )
+    done = run_job(project)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith("qaemb: s3://")
@@ -108,12 +103,6 @@ def test_what_is_wrong_with_the_address_is_said(remote, monkeypatch, wrong, tmp_
 
 def test_an_unknown_kind_of_address_is_named(tmp_path):
     project = Project(tmp_path / "project", n_segments=10, n_questions=2).write(store="nosuch://x")
-    done = subprocess.run(
-        [sys.executable, "-c", "from qaemb.cli import main; main()", *COMMAND],
-        cwd=project.folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_job(project)
     assert done.returncode == 1
     assert "answers.store nosuch://x can't be opened" in done.stderr

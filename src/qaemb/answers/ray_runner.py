@@ -19,10 +19,11 @@ from typing import Any, cast
 from tqdm import tqdm
 
 from qaemb import errors
+from qaemb.answers.blocks import block_name
 from qaemb.answers.plan import Plan, Wanted
 from qaemb.answers.ray_worker import Attempts, BlockWorker, Done, OpenAnswerer, RayTask
 from qaemb.answers.run import RunStats, block_ids, from_anywhere
-from qaemb.answers.store import Store, block_name
+from qaemb.answers.store import Store
 from qaemb.answers.stored import Stored
 from qaemb.errors import BadParameter, StoreError
 from qaemb.settings import RaySettings

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from qaemb.answers.answerer import Answerer
+from qaemb.answers.blocks import block_name
 from qaemb.answers.plan import Block, Wanted
 from qaemb.answers.run import Present, answer_block, block_ids
-from qaemb.answers.store import Store, block_name
+from qaemb.answers.store import Store
 from qaemb.errors import BadInput, QaembError
 
 MAX_ATTEMPTS = 3  # at a block whose worker dies each time, in one round

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from qaemb.answers.answerer import Answerer, Answers, Progress
+from qaemb.answers.blocks import block_name
 from qaemb.answers.plan import Block, Plan, Wanted, inputs
 from qaemb.answers.provenance import provenance_now
-from qaemb.answers.store import Store, block_name
+from qaemb.answers.store import Store
 from qaemb.errors import StoreError
 
 _LISTING_SHARE = 0.1

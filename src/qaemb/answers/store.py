@@ -14,83 +14,35 @@ which is never read.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from qaemb.answers.answerer import Answers
 from qaemb.answers.blobs import Blobs, open_blobs
+from qaemb.answers.blocks import BLOCK_FILE, BlockFile, block_bytes, block_name, parse_block
 from qaemb.answers.provenance import Provenance
 from qaemb.errors import BadInput, StoreError
 from qaemb.identity import json_id
 
-_NAME = re.compile(r"(?P<block>[0-9a-f]{20}-[0-9a-f]{20})-(?P<digest>[0-9a-f]{64})\.parquet")
 _KEY = re.compile(r"[0-9a-f]{20}")
-_SEGMENT = "segment_id"
 _SPEC = "spec.json"
 _DAMAGED = "damaged"
-_METADATA = b"qaemb"  # of the Parquet schema: where a block's provenance is
 
 Mask = NDArray[np.bool_]
-
-
-def block_name(segment_ids: Sequence[str], question_ids: Sequence[str]) -> str:
-    """Return the part of a block's name that says what is in it: hashes of its segment ids and its question ids."""
-    return f"{json_id(list(segment_ids))}-{json_id(list(question_ids))}"
 
 
 def store_keys(root: str | Path) -> list[str]:
     """Return the keys of all answerers that have a folder in the store, sorted."""
     return [name for name in open_blobs(root).folders() if _KEY.fullmatch(name)]
-
-
-@dataclass(frozen=True)
-class BlockFile:
-    """One block of the store, its bytes checked; columns are decoded when they are asked for."""
-
-    name: str
-    file: pq.ParquetFile
-
-    @cached_property
-    def segment_ids(self) -> list[str]:
-        """The segments, in the rows' order."""
-        return list(self._read([_SEGMENT]).column(_SEGMENT).to_pylist())
-
-    @cached_property
-    def question_ids(self) -> list[str]:
-        """The questions, in the columns' order."""
-        return [name.removeprefix("margin:") for name in self.file.schema_arrow.names if name.startswith("margin:")]
-
-    @property
-    def provenance(self) -> Provenance | None:
-        """How the answers were made; None for a block written without."""
-        metadata = (self.file.schema_arrow.metadata or {}).get(_METADATA)
-        return Provenance(**json.loads(metadata)) if metadata else None
-
-    def answers(self, question_ids: Sequence[str]) -> Answers:
-        """Return margin and mass (rows, questions) of some of its questions."""
-        names = [[f"{kind}:{name}" for name in question_ids] for kind in ("margin", "mass")]
-        table = self._read([*names[0], *names[1]])
-        found = np.empty((2, table.num_rows, len(question_ids)), np.float32)
-        for values, own in zip(found, names, strict=True):
-            for column, name in enumerate(own):
-                values[:, column] = table.column(name).to_numpy()
-        return Answers(found[0], found[1])
-
-    def _read(self, names: list[str]) -> pa.Table:
-        # In this thread: a block is small, and a process that ended while Arrow's threads did was once seen to abort.
-        return self.file.read(names, use_threads=False)
 
 
 @dataclass(frozen=True)
@@ -115,13 +67,9 @@ class Store:
         """Where this answerer's blocks are, in a local store."""
         return Path(self.address)
 
-    def has(self, segment_ids: Sequence[str], question_ids: Sequence[str]) -> bool:
-        """Return whether a block of exactly these ids is there."""
-        return block_name(segment_ids, question_ids) in self.present()
-
     def present(self) -> set[str]:
         """Return what is in the blocks that are there: their names as `block_name` makes them."""
-        return {match["block"] for match in map(_NAME.fullmatch, self.files()) if match}
+        return {match["block"] for match in map(BLOCK_FILE.fullmatch, self.files()) if match}
 
     def put(
         self,
@@ -138,7 +86,7 @@ class Store:
         for values in (answers.margin, answers.mass):
             if values.shape != shape or not np.isfinite(values).all():
                 raise BadInput(f"a block of shape {shape} needs finite answers of that shape, not {values.shape}")
-        content = _to_bytes(segment_ids, question_ids, answers, provenance)
+        content = block_bytes(segment_ids, question_ids, answers, provenance)
         name = f"{block_name(segment_ids, question_ids)}-{hashlib.sha256(content).hexdigest()}.parquet"
         self.blobs.publish(self.key, name, content)
         return name
@@ -193,7 +141,7 @@ class Store:
         names = self._counted()
         for name, content in self.blobs.read(self.key, names):
             if content is not None:  # else `gc` of another process took it
-                problem, block = _parsed(name, content)
+                problem, block = parse_block(name, content)
                 if block is None:
                     raise StoreError(
                         f"block {self.blobs.address(self.key, name)} {problem}; `qaemb answers repair` sets it aside "
@@ -213,7 +161,7 @@ class Store:
             if name == _SPEC:
                 yield name, None if _spec(content, self.key) else "is not the spec of this key"
             else:
-                yield name, _parsed(name, content)[0]
+                yield name, parse_block(name, content)[0]
 
     def set_aside(self, name: str) -> str:
         """Move a file to the store's folder `damaged`, which nothing reads, and return where it is then."""
@@ -225,13 +173,13 @@ class Store:
 
     def duplicates(self) -> list[str]:
         """Return the files of blocks that do not count, as another with the same ids has a smaller digest."""
-        return sorted(set(filter(_NAME.fullmatch, self.files())) - set(self._counted()))
+        return sorted(set(filter(BLOCK_FILE.fullmatch, self.files())) - set(self._counted()))
 
     def _counted(self) -> list[str]:
         """Return the files of blocks that count: the first of a name has the smallest digest."""
         first: dict[str, str] = {}
         for name in self.files():
-            match = _NAME.fullmatch(name)
+            match = BLOCK_FILE.fullmatch(name)
             if match:
                 first.setdefault(match["block"], name)
             elif name != _SPEC:
@@ -254,37 +202,6 @@ class Store:
 _Overlap = tuple[BlockFile, NDArray[np.int64], NDArray[np.int64], list[tuple[str, int]]]
 
 
-def covered(block: BlockFile, segment_ids: Collection[str], question_ids: Collection[str]) -> bool:
-    """Return whether a block has a cell of these segments and questions."""
-    return any(name in question_ids for name in block.question_ids) and any(
-        name in segment_ids for name in block.segment_ids
-    )
-
-
-def _to_bytes(
-    segment_ids: Sequence[str], question_ids: Sequence[str], answers: Answers, provenance: Provenance | None
-) -> bytes:
-    columns: dict[str, pa.Array] = {_SEGMENT: pa.array(list(segment_ids), pa.string())}
-    for kind, values in (("margin", answers.margin), ("mass", answers.mass)):
-        for number, name in enumerate(question_ids):
-            columns[f"{kind}:{name}"] = pa.array(values[:, number], pa.float32())
-    table = pa.table(columns)
-    if provenance is not None:
-        table = table.replace_schema_metadata({_METADATA: json.dumps(asdict(provenance), sort_keys=True).encode()})
-    buffer = io.BytesIO()
-    # Margins and masses do not repeat, so no dictionary; their bytes by place do, so that they shrink by a quarter.
-    numbers = [name for name in columns if name != _SEGMENT]
-    pq.write_table(
-        table,
-        buffer,
-        use_dictionary=False,
-        use_byte_stream_split=numbers,
-        compression="lz4",
-        write_statistics=False,
-    )
-    return buffer.getvalue()
-
-
 def _spec(content: bytes, key: str) -> dict[str, Any] | None:
     """Return the spec that a file holds, None if it is not that of the key."""
     try:
@@ -292,20 +209,3 @@ def _spec(content: bytes, key: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return found if isinstance(found, dict) and json_id(found) == key else None
-
-
-def _parsed(name: str, content: bytes) -> tuple[str | None, BlockFile | None]:
-    """Return the block whose bytes are those that were published, or what is wrong with them."""
-    match = _NAME.fullmatch(name)
-    if match is None:
-        return "does not have the name of a block", None
-    if hashlib.sha256(content).hexdigest() != match["digest"]:
-        return "is damaged (its SHA-256 is not the one in its name)", None
-    try:
-        block = BlockFile(name, pq.ParquetFile(pa.BufferReader(content), pre_buffer=False))
-        ids = block_name(block.segment_ids, block.question_ids)
-    except (pa.ArrowInvalid, KeyError) as error:
-        return f"is not a Parquet file of answers ({error})", None
-    if ids != match["block"]:
-        return "holds other segments or questions than its name says", None
-    return None, block

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from qaemb.answers import Answerer, open_answerer
 from qaemb.answers.blobs import FolderBlobs
 from qaemb.answers.plan import Wanted
-from qaemb.answers.store import Store, covered, store_keys
+from qaemb.answers.store import Store, store_keys
 from qaemb.answers.stored import Stored
 from qaemb.errors import QaembError, StoreError
 from qaemb.files import read_table
@@ -111,7 +111,7 @@ def collect_garbage(settings: Settings, workspace: Workspace, yes: bool) -> None
             garbage.add("of answerers that are not in params.yaml", store, store.files())
             continue
         garbage.add("doubled", store, store.duplicates())
-        useless = [block.name for block in store.blocks() if not covered(block, segments, questions)]
+        useless = [block.name for block in store.blocks() if not block.has_any(segments, questions)]
         garbage.add("without a current segment or question", store, useless)
     unfinished = _unfinished(address)
     for reason, number in garbage.reasons.items():

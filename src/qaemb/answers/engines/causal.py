@@ -6,7 +6,7 @@ An engine adds one method, `_grid`, that fills margins and masses of prompts giv
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qaemb.answers.answerer import Answers, Cost, Progress, check_finite, check_inputs, engine_version
+from qaemb.answers.engines.keyed import KeyedAnswerer
 from qaemb.answers.labels import Labels, find_labels
 from qaemb.answers.models import read_model_info
 from qaemb.answers.prompts import load_prompt
 from qaemb.answers.rendering import Rendered, Renderer
 from qaemb.errors import BadInput, BadParameter
-from qaemb.identity import json_id
 from qaemb.settings import AnswererSettings
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ Grid = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Margin and mass, both (len(shared), len(suffixes))."""
 
 
-class CausalAnswerer(ABC):
+class CausalAnswerer(KeyedAnswerer):
     """An answerer that reads yes and no off a causal language model's next-token logits. Loads the model when used."""
 
     def __init__(self, settings: AnswererSettings, folder: Path) -> None:
         if settings.prompt is None:
             raise BadParameter(f"engine `{settings.engine}` needs a `prompt`")
-        self.settings = settings
+        super().__init__(settings)
         self.folder = folder
         self.info = read_model_info(folder)
         if self.info.kind != "causal":
@@ -47,11 +47,6 @@ class CausalAnswerer(ABC):
                 f"model `{self.info.name}` is of kind {self.info.kind}; engine `{settings.engine}` needs causal"
             )
         self.prompt = load_prompt(settings.prompt)
-
-    @property
-    def engine_name(self) -> str:
-        """The engine's name."""
-        return self.settings.engine
 
     @cached_property
     def spec(self) -> dict[str, Any]:
@@ -64,16 +59,6 @@ class CausalAnswerer(ABC):
             "dtype": self.settings.dtype,
             "engine_version": engine_version(),
         }
-
-    @cached_property
-    def key(self) -> str:
-        """The hash of `spec`."""
-        return json_id(self.spec)
-
-    @property
-    def figures(self) -> dict[str, float]:
-        """What the engine measured; nothing, unless an engine says so."""
-        return {}
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:

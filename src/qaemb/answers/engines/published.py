@@ -10,19 +10,18 @@ from typing import Any
 import numpy as np
 
 from qaemb.answers.answerer import Answers, Cost, Progress, check_inputs
+from qaemb.answers.engines.keyed import KeyedAnswerer
 from qaemb.answers.export import Export, read_export
 from qaemb.errors import BadInput
-from qaemb.identity import json_id, text_id
+from qaemb.identity import text_id
 from qaemb.settings import AnswererSettings
 
 
-class PublishedAnswerer:
+class PublishedAnswerer(KeyedAnswerer):
     """Answers what is in an export, and refuses the rest: nothing is computed."""
 
-    engine_name = "published"
-
     def __init__(self, settings: AnswererSettings, folder: Path) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self.folder = folder
 
     @cached_property
@@ -35,20 +34,10 @@ class PublishedAnswerer:
         """The key of whose answers these are, and the digests of the tables."""
         return {"engine": self.engine_name, "source": self.export.key, "files": self.export.digests}
 
-    @cached_property
-    def key(self) -> str:
-        """The hash of `spec`."""
-        return json_id(self.spec)
-
     @property
     def source(self) -> str:
         """What a block says of where its answers are from."""
         return f"{self.export.answerer} ({self.export.key}), exported {self.export.exported_at}"
-
-    @property
-    def figures(self) -> dict[str, float]:
-        """Nothing is measured."""
-        return {}
 
     def cost(self, texts: Sequence[str], questions: Sequence[str]) -> Cost:
         """Return no cost: reading takes no token."""
