@@ -37,6 +37,7 @@ from qaemb.settings.features import (
 from qaemb.settings.interpretation import InterpretSettings
 from qaemb.settings.results import PublishSettings, ReportSettings
 from qaemb.settings.selection import SelectSettings
+from qaemb.settings.tasks import DownstreamSettings, TaskSettings
 
 __all__ = [
     "AnswererSettings",
@@ -46,6 +47,7 @@ __all__ = [
     "CascadeSettings",
     "DatasetSettings",
     "DistillSettings",
+    "DownstreamSettings",
     "EncodeSettings",
     "FeaturesSettings",
     "FinetuneSettings",
@@ -63,6 +65,7 @@ __all__ = [
     "Settings",
     "SpaceSettings",
     "StudentSettings",
+    "TaskSettings",
     "ValidateSettings",
     "VllmSettings",
     "load_settings",
@@ -85,6 +88,7 @@ class Settings(Section):
     select: SelectSettings
     distill: DistillSettings = DistillSettings()
     publish: PublishSettings
+    downstream: DownstreamSettings = DownstreamSettings()
     report: ReportSettings
 
     @model_validator(mode="after")
@@ -107,6 +111,13 @@ class Settings(Section):
         for part in self.select.spaces:
             _require(part, self.features.spaces, "select.spaces", "features.spaces")
         _require(self.publish.job, self.answers.jobs, "publish.job", "answers.jobs")
+        return self
+
+    @model_validator(mode="after")
+    def _tasks_can_be_answered(self) -> Settings:
+        for name, task in self.downstream.tasks.items():
+            _require(task.answerer, self.answers.spec, f"downstream.tasks.{name}.answerer", "answers.spec")
+            _require(task.encoder, self.model, f"downstream.tasks.{name}.encoder", "model")
         return self
 
     @model_validator(mode="after")

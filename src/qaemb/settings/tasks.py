@@ -1,0 +1,27 @@
+"""Settings of NLP tasks on answers: `downstream`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from qaemb.settings.base import Section
+
+
+class TaskSettings(Section):
+    """One task: a data set, what answers its texts, and what it is compared with."""
+
+    kind: Literal["similarity"]
+    data: str = Field(description="file or folder of the data set (docs/tasks.md)")
+    answerer: str = Field(description="an answerer of answers.spec")
+    set: str = Field("full", description="the questions")
+    encoder: str = Field(description="a model of kind encoder: the black box to compare with")
+    seed: int = 0
+    n_resamples: int = Field(1000, ge=100, description="bootstrap samples behind each interval")
+
+
+class DownstreamSettings(Section):
+    """Tasks by name (stage `downstream`)."""
+
+    tasks: dict[str, TaskSettings] = Field(default_factory=dict)

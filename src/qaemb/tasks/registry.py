@@ -1,0 +1,24 @@
+"""The kinds of tasks: how each is read and evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qaemb.settings import TaskSettings
+from qaemb.tasks.similarity import evaluate_similarity, read_pairs
+from qaemb.tasks.task import Features, Task, TaskResult
+
+_READ: dict[str, Callable[[Path], Any]] = {"similarity": read_pairs}
+_EVALUATE: dict[str, Callable[[Any, Features, TaskSettings], TaskResult]] = {"similarity": evaluate_similarity}
+
+
+def read_task(settings: TaskSettings, path: Path) -> Task:
+    """Return the data set at a path as the task's kind reads it; BadInput names the file and row that is wrong."""
+    return _READ[settings.kind](path)
+
+
+def evaluate_task(task: Task, features: Features, settings: TaskSettings) -> TaskResult:
+    """Return the scores of all methods on a task."""
+    return _EVALUATE[settings.kind](task, features, settings)
