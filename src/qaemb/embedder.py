@@ -203,8 +203,8 @@ class QAEmbedder(TransformerMixin, BaseEstimator):
 
     def _answers(self, texts: list[str]) -> Answers:
         """Return the answers (texts, questions); only what the cache lacks is answered."""
+        check_inputs(texts, [question.text for question in self.questions_])
         unique = list(dict.fromkeys(texts))
-        check_inputs(unique, [question.text for question in self.questions_])
         wanted = Wanted(
             [text_id(text) for text in unique],
             unique,
@@ -252,6 +252,8 @@ def _texts(texts: Any) -> list[str]:
     """Return texts as a list; BadInput for a single text, which would be taken for a list of letters."""
     if isinstance(texts, str):
         raise BadInput("X is one text; give a list of texts: [text]")
+    if getattr(texts, "ndim", 1) != 1:
+        raise BadInput(f"X is a table of shape {texts.shape}; give one column of texts")
     return list(texts)
 
 

@@ -133,6 +133,10 @@ def test_what_is_wrong_is_said(embedder, tmp_path):
         embedder.fit("one text")
     with pytest.raises(BadInput, match="text number 1 is empty"):
         embedder.fit(["good", " "])
+    with pytest.raises(BadInput, match="text number 1 is not a string but list"):
+        embedder.fit(["good", ["bad"]])
+    with pytest.raises(BadInput, match=r"X is a table of shape \(1, 1\); give one column"):
+        embedder.fit(pd.DataFrame({"text": ["good"]}))
     with pytest.raises(BadInput, match="is listed twice"):
         clone(embedder).set_params(questions=["Is it?", "Is it?"]).fit(TEXTS)
     with pytest.raises(BadParameter, match="no question set `nowhere` comes with qaemb; there are: "):
