@@ -96,6 +96,20 @@ def test_gc_keeps_a_block_with_one_cell_that_is_needed(bought, capsys):
     assert bought.store.known(*bought.ids).sum() == 50 * 6
 
 
+def test_gc_keeps_what_a_task_needs(bought, capsys):
+    pairs = pd.DataFrame({"first": bought.segments[:1], "second": bought.segments[-1:], "score": [1.0]})
+    pairs.to_csv(bought.folder / "pairs.csv", index=False)
+    params = yaml.safe_load((bought.folder / "params.yaml").read_text())
+    task = {"kind": "similarity", "data": "pairs.csv", "answerer": "pub", "set": "all", "encoder": "minilm"}
+    params["downstream"] = {"tasks": {"alike": task}}
+    (bought.folder / "params.yaml").write_text(yaml.safe_dump(params))
+    path = Workspace(bought.folder).segments("tr") / "segments.parquet"
+    write_table(path, pd.read_parquet(path).iloc[:0])
+    stage(bought, collect_garbage, yes=True)
+    assert "gc: 2 files" in capsys.readouterr().out
+    assert bought.store.known(*bought.ids)[[0, -1]].all()
+
+
 def test_gc_refuses_where_it_does_not_know_what_is_needed(bought):
     (bought.folder / "data/work/segments/tr/segments.parquet").unlink()
     with pytest.raises(BadInput, match="segments.parquet does not exist"):
