@@ -16,9 +16,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from qaemb.answers import Answerer, Answers
 from qaemb.answers.answerer import check_inputs
+from qaemb.answers.here import answerer_here
 from qaemb.answers.plan import Wanted
 from qaemb.answers.stored import Stored
-from qaemb.embedder_answerers import answerer_here
 from qaemb.errors import BadInput, BadParameter
 from qaemb.files import atomic_folder, read_json, write_json
 from qaemb.identity import text_id

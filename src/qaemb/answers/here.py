@@ -1,4 +1,4 @@
-"""What answers for a `QAEmbedder`: the student that comes with qaemb, or a language model in a folder of the user's."""
+"""What answers on this machine where no project says it: the student that comes with qaemb, or a user's language model."""
 
 from __future__ import annotations
 
