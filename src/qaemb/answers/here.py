@@ -1,4 +1,4 @@
-"""What answers on this machine where no project says it: the student that comes with qaemb, or a user's language model."""
+"""What answers where no project says it: the student that comes with qaemb, or a language model of the user's."""
 
 from __future__ import annotations
 
