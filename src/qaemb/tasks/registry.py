@@ -22,3 +22,7 @@ def read_task(settings: TaskSettings, path: Path) -> Task:
 def evaluate_task(task: Task, features: Features, settings: TaskSettings) -> TaskResult:
     """Return the scores of all methods on a task."""
     return _EVALUATE[settings.kind](task, features, settings)
+
+
+MAIN_METRIC = {"similarity": "spearman"}
+"""The metric of each kind that a summary shows, with its interval in `METRIC_low` and `METRIC_high`."""
