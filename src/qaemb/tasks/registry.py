@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from qaemb.settings import TaskSettings
+from qaemb.tasks.retrieval import evaluate_retrieval
+from qaemb.tasks.retrieval_sets import read_retrieval
 from qaemb.tasks.similarity import evaluate_similarity, read_pairs
 from qaemb.tasks.task import Features, Task, TaskResult
 
-_READ: dict[str, Callable[[Path], Any]] = {"similarity": read_pairs}
-_EVALUATE: dict[str, Callable[[Any, Features, TaskSettings], TaskResult]] = {"similarity": evaluate_similarity}
+_READ: dict[str, Callable[[Path], Any]] = {"similarity": read_pairs, "retrieval": read_retrieval}
+_EVALUATE: dict[str, Callable[[Any, Features, TaskSettings], TaskResult]] = {
+    "similarity": evaluate_similarity,
+    "retrieval": evaluate_retrieval,
+}
 
 
 def read_task(settings: TaskSettings, path: Path) -> Task:
@@ -24,5 +29,5 @@ def evaluate_task(task: Task, features: Features, settings: TaskSettings) -> Tas
     return _EVALUATE[settings.kind](task, features, settings)
 
 
-MAIN_METRIC = {"similarity": "spearman"}
+MAIN_METRIC = {"similarity": "spearman", "retrieval": "ndcg_10"}
 """The metric of each kind that a summary shows, with its interval in `METRIC_low` and `METRIC_high`."""
