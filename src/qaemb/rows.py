@@ -44,10 +44,10 @@ def json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield place, _json_object(line, place)
 
 
-def read_text(path: Path) -> str:
-    """Return a UTF-8 file as it is, line ends included, without a byte order mark; BadInput if it can't be read."""
+def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
+    """Return a file as it is, line ends included (and without a byte order mark); BadInput if it can't be read."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding=encoding, newline="") as file:
             return file.read()
     except OSError as error:
         raise BadInput(f"{path} can't be read: {error.strerror}") from error

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 
 from qaemb.errors import BadInput
 from qaemb.packages import package_folder
+
+T = TypeVar("T")
 
 _FILE = "source.yaml"
 _KEYS = {"package", "version", "format"}
@@ -40,3 +44,11 @@ def find_packaged(path: Path) -> Packaged:
     if not isinstance(values, dict) or values.keys() != _KEYS:
         raise BadInput(f"{file}: expected the keys {', '.join(sorted(_KEYS))}, and no others")
     return Packaged(str(values["format"]), package_folder(values["package"], str(values["version"]), "the data set"))
+
+
+def read_packaged(path: Path, formats: Mapping[str, Callable[[Path], T]]) -> T:
+    """Return the data of a folder with `source.yaml` by the reader of its format; errors as above."""
+    found = find_packaged(path)
+    if found.format not in formats:
+        raise BadInput(f"{path / _FILE}: this kind of task reads the formats {', '.join(formats)}, not {found.format}")
+    return formats[found.format](found.root)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from qaemb.settings import TaskSettings
+from qaemb.tasks.pairs import read_pairs
 from qaemb.tasks.retrieval import evaluate_retrieval
 from qaemb.tasks.retrieval_sets import read_retrieval
-from qaemb.tasks.similarity import evaluate_similarity, read_pairs
+from qaemb.tasks.similarity import evaluate_similarity
 from qaemb.tasks.task import Features, Task, TaskResult
 
 _READ: dict[str, Callable[[Path], Any]] = {"similarity": read_pairs, "retrieval": read_retrieval}

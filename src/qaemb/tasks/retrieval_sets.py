@@ -9,8 +9,8 @@ from pathlib import Path
 
 from qaemb.errors import BadInput
 from qaemb.rows import csv_rows, json_rows, read_text
-from qaemb.tasks.lee import read_lee
-from qaemb.tasks.packaged import find_packaged, is_packaged
+from qaemb.tasks.lee import read_leads, read_lee
+from qaemb.tasks.packaged import is_packaged, read_packaged
 from qaemb.tasks.relevance import RetrievalBuilder, RetrievalSet
 
 _BEIR = ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv")
@@ -25,10 +25,7 @@ _LEE_RELEVANT = 2.0
 def read_retrieval(path: Path) -> RetrievalSet:
     """Return the retrieval set in a folder; BadInput names the file and line that is wrong."""
     if is_packaged(path):
-        found = find_packaged(path)
-        if found.format != "lee":
-            raise BadInput(f"{path}: retrieval has no packaged format `{found.format}`; there is: lee")
-        return _lee(found.root)
+        return read_packaged(path, {"lee": _lee, "lee_leads": _lee_leads})
     for names, read in ((_BEIR, _beir), (_CRANFIELD, _cranfield)):
         if (path / names[0]).is_file():
             lacking = [name for name in names if not (path / name).is_file()]
@@ -134,4 +131,14 @@ def _lee(root: Path) -> RetrievalSet:
             grade = 5 * similarity[row, column] - 1
             if row != column and not math.isnan(grade):
                 builder.add_grade(query, document, grade if grade >= _LEE_RELEVANT else 0.0, str(root))
+    return builder.build(str(root))
+
+
+def _lee_leads(root: Path) -> RetrievalSet:
+    """Return news documents without their first sentence, and that sentence as the query for what it was cut from."""
+    builder = RetrievalBuilder()
+    for number, (lead, rest) in enumerate(read_leads(root), start=1):
+        builder.add_document(f"rest{number}", rest, str(root))
+        builder.add_query(f"lead{number}", lead, str(root))
+        builder.add_grade(f"lead{number}", f"rest{number}", 1.0, str(root))
     return builder.build(str(root))
