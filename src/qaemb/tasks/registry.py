@@ -7,11 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from qaemb.settings import TaskSettings
+from qaemb.tasks.classification import evaluate_classification
+from qaemb.tasks.labelled_files import read_labelled
 from qaemb.tasks.similarity import evaluate_similarity, read_pairs
 from qaemb.tasks.task import Features, Task, TaskResult
 
-_READ: dict[str, Callable[[Path], Any]] = {"similarity": read_pairs}
-_EVALUATE: dict[str, Callable[[Any, Features, TaskSettings], TaskResult]] = {"similarity": evaluate_similarity}
+_READ: dict[str, Callable[[Path], Any]] = {
+    "similarity": read_pairs,
+    "classification": read_labelled,
+}
+_EVALUATE: dict[str, Callable[[Any, Features, TaskSettings], TaskResult]] = {
+    "similarity": evaluate_similarity,
+    "classification": evaluate_classification,
+}
 
 
 def read_task(settings: TaskSettings, path: Path) -> Task:
@@ -24,5 +32,5 @@ def evaluate_task(task: Task, features: Features, settings: TaskSettings) -> Tas
     return _EVALUATE[settings.kind](task, features, settings)
 
 
-MAIN_METRIC = {"similarity": "spearman"}
+MAIN_METRIC = {"similarity": "spearman", "classification": "accuracy"}
 """The metric of each kind that a summary shows, with its interval in `METRIC_low` and `METRIC_high`."""
