@@ -46,14 +46,14 @@ def json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield place, _json_object(line, place)
 
 
-def read_text(path: Path) -> str:
-    """Return a UTF-8 file (also .gz, .bz2) as it is, line ends included, without a byte order mark.
+def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
+    """Return a file (also .gz, .bz2) as it is, line ends included, and without a byte order mark.
 
     BadInput if it can't be read.
     """
     unpack = {".gz": gzip.decompress, ".bz2": bz2.decompress}.get(path.suffix.lower(), bytes)
     try:
-        return unpack(path.read_bytes()).decode("utf-8-sig")
+        return unpack(path.read_bytes()).decode(encoding)
     except OSError as error:
         raise BadInput(f"{path} can't be read: {error.strerror or error}") from error
     except (EOFError, ValueError) as error:

@@ -9,6 +9,15 @@ from pydantic import Field, model_validator
 from qaemb.settings.base import Section
 
 
+class RetrievalSettings(Section):
+    """How the queries of a retrieval set without a split of its own are divided."""
+
+    n_folds: int = Field(5, ge=2, description="folds of queries, each tested by what was learnt from the others")
+    train_share: float | None = Field(
+        None, gt=0, lt=1, description="learn from this share of the queries and test on the rest, in place of folds"
+    )
+
+
 class ClassificationSettings(Section):
     """Linear models of a text's label: on how many questions, and how they are tested."""
 
@@ -43,19 +52,20 @@ class ClusteringSettings(Section):
 class TaskSettings(Section):
     """One task: a data set, what answers its texts, and what it is compared with."""
 
-    kind: Literal["similarity", "classification", "clustering"]
+    kind: Literal["similarity", "retrieval", "classification", "clustering"]
     data: str = Field(description="file or folder of the data set (docs/tasks.md)")
     answerer: str = Field(description="an answerer of answers.spec")
     set: str = Field("full", description="the questions")
     encoder: str = Field(description="a model of kind encoder: the black box to compare with")
     seed: int = 0
     n_resamples: int = Field(1000, ge=100, description="bootstrap samples behind each interval")
+    retrieval: RetrievalSettings = RetrievalSettings()
     classification: ClassificationSettings = ClassificationSettings()
     clustering: ClusteringSettings = ClusteringSettings()
 
     @model_validator(mode="after")
     def _sections_are_of_the_kind(self) -> TaskSettings:
-        for section in ("classification", "clustering"):
+        for section in ("retrieval", "classification", "clustering"):
             if section in self.model_fields_set and section != self.kind:
                 raise ValueError(f"section `{section}` belongs to kind `{section}`, and this task is `{self.kind}`")
         return self

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from qaemb.errors import BadInput
 from qaemb.packages import package_folder
+
+T = TypeVar("T")
 
 _FILE = "source.yaml"
 _KEYS = {"package", "version", "format"}
@@ -51,3 +53,11 @@ def find_packaged(path: Path, options: Collection[str] = ()) -> Packaged:
     root = package_folder(values["package"], str(values["version"]), "the data set", values.get(_MODULE))
     own = {key: value for key, value in values.items() if key in options}
     return Packaged(str(values["format"]), root, own)
+
+
+def read_packaged(path: Path, formats: Mapping[str, Callable[[Path], T]]) -> T:
+    """Return the data of a folder with `source.yaml` by the reader of its format; errors as above."""
+    found = find_packaged(path)
+    if found.format not in formats:
+        raise BadInput(f"{path / _FILE}: this kind of task reads the formats {', '.join(formats)}, not {found.format}")
+    return formats[found.format](found.root)

@@ -9,15 +9,20 @@ from typing import Any
 from qaemb.settings import TaskSettings
 from qaemb.tasks.classification import evaluate_classification
 from qaemb.tasks.labelled_files import read_labelled
-from qaemb.tasks.similarity import evaluate_similarity, read_pairs
+from qaemb.tasks.pairs import read_pairs
+from qaemb.tasks.retrieval import evaluate_retrieval
+from qaemb.tasks.retrieval_sets import read_retrieval
+from qaemb.tasks.similarity import evaluate_similarity
 from qaemb.tasks.task import Features, Task, TaskResult
 
 _READ: dict[str, Callable[[Path], Any]] = {
     "similarity": read_pairs,
+    "retrieval": read_retrieval,
     "classification": read_labelled,
 }
 _EVALUATE: dict[str, Callable[[Any, Features, TaskSettings], TaskResult]] = {
     "similarity": evaluate_similarity,
+    "retrieval": evaluate_retrieval,
     "classification": evaluate_classification,
 }
 
@@ -32,5 +37,5 @@ def evaluate_task(task: Task, features: Features, settings: TaskSettings) -> Tas
     return _EVALUATE[settings.kind](task, features, settings)
 
 
-MAIN_METRIC = {"similarity": "spearman", "classification": "accuracy"}
+MAIN_METRIC = {"similarity": "spearman", "retrieval": "ndcg_10", "classification": "accuracy"}
 """The metric of each kind that a summary shows, with its interval in `METRIC_low` and `METRIC_high`."""

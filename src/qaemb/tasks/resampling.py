@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,14 +30,18 @@ class Estimate:
         return own if self.p is None else own | {f"{name}_p": self.p}
 
 
+def interval(value: float, sampled: Sequence[float] | Scores) -> Estimate:
+    """Return a value with the percentiles of what resampling gave in its place."""
+    low, high = np.percentile(sampled, _LEVEL)
+    return Estimate(value, float(low), float(high))
+
+
 def mean_with_interval(scores: Scores, n_resamples: int, seed: int, units: Units | None = None) -> Estimate:
     """Return the mean of scores (n,) with the percentiles of its bootstrap.
 
     Each score is a unit of its own, or `units` (n,) numbers the unit of each: those of one unit are drawn together.
     """
-    means = _resampled_means(scores, n_resamples, np.random.default_rng(seed), units)
-    low, high = np.percentile(means, _LEVEL)
-    return Estimate(float(scores.mean()), float(low), float(high))
+    return interval(float(scores.mean()), _resampled_means(scores, n_resamples, np.random.default_rng(seed), units))
 
 
 def paired_difference(

@@ -1,0 +1,155 @@
+"""Scoring test queries by every method; what is learnt is learnt from train queries alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qaemb.tasks.answer_vectors import Usual, answer_vectors
+from qaemb.tasks.listwise import Judged, Mixture, Products, fit_weights, mean_loss
+from qaemb.tasks.task import Values
+
+Matrix = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+ANSWERS, WEIGHTED = "answers", "answers_weighted"
+MIXTURES = {
+    "bm25+answers": ("bm25", WEIGHTED),
+    "embedding+answers": ("embedding", WEIGHTED),
+    "bm25+embedding": ("bm25", "embedding"),
+    "bm25+embedding+answers": ("bm25", "embedding", WEIGHTED),
+}
+"""Combinations by name, and the methods in each."""
+
+PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)
+N_INNER = 5
+_TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Queries and documents as numbers. `plain`: scores (queries, documents) of methods that learn nothing.
+
+    `query_margin`, `query_mass` (queries, questions), `margin`, `mass` (documents, questions).
+    """
+
+    plain: dict[str, Matrix]
+    query_margin: Values
+    query_mass: Values
+    margin: Values
+    mass: Values
+    judged: Judged
+
+    def of(self, rows: Rows, columns: NDArray[np.bool_]) -> Judged:
+        """Return the grades of some queries and documents."""
+        return Judged(self.judged.grades[np.ix_(rows, columns)], self.judged.never[np.ix_(rows, columns)])
+
+    def outside(self, rows: Rows) -> NDArray[np.bool_]:
+        """Return which documents are none of some queries' own texts (documents,)."""
+        return np.array(~self.judged.never[rows].any(axis=0))
+
+    def learnable(self, rows: Rows, columns: NDArray[np.bool_]) -> Rows:
+        """Return those of some queries that have a relevant one among some documents."""
+        return rows[(self.judged.grades[np.ix_(rows, columns)] > 0).any(axis=1)]
+
+    def products(self, train: Rows) -> Products:
+        """Return the answers of all queries and documents as vectors, in units in which the plain cosine varies by 1.
+
+        Queries are compared with what is usual of train queries: a query has another style than a document.
+        """
+        documents = Usual.of(self.margin)
+        queries = Usual(Usual.of(self.query_margin[train]).centre, documents.scale)
+        products = Products(
+            answer_vectors(self.query_margin, self.query_mass, queries),
+            answer_vectors(self.margin, self.mass, documents),
+        )
+        spread = products.scores(np.ones(products.n_weights))[train].std(axis=1).mean()
+        return Products(products.queries / max(spread, _TINY), products.documents)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Scores of the test queries by method (test queries, documents), and what was learnt.
+
+    `weights` (questions,); `shares`: combination -> the weight of each of its methods; `contributions` of each
+    question to a test query's score are `queries * weights * documents`.
+    """
+
+    scores: dict[str, Matrix]
+    weights: Matrix
+    penalty: float
+    shares: dict[str, Matrix]
+    products: Products
+
+
+def fit_and_score(problem: Problem, train: Rows, test: Rows, seed: int) -> Fitted:
+    """Return the test queries' scores by every method. Documents that are test queries have no part in learning."""
+    never = problem.judged.never
+    seen = problem.outside(test)
+    train = problem.learnable(train, seen)
+    products = problem.products(train)
+    weights, penalty, held_out = _learn_questions(problem, products, train, test, seed)
+    everything = np.ones(len(problem.margin), bool)
+    scores = {name: own[test] for name, own in problem.plain.items()}
+    scores[ANSWERS] = products.of(test, everything).scores(np.ones(products.n_weights))
+    scores[WEIGHTED] = products.of(test, everything).scores(weights)
+    known = {name: own[train] for name, own in problem.plain.items()} | {WEIGHTED: held_out}
+    shares = {}
+    for name, parts in MIXTURES.items():
+        learning = np.stack([per_query(known[part], never[train])[:, seen] for part in parts])
+        shares[name] = fit_weights(Mixture(learning), problem.of(train, seen), penalty=0.0)
+        testing = np.stack([per_query(scores[part], never[test]) for part in parts])
+        scores[name] = Mixture(testing).scores(shares[name])
+    return Fitted(scores, weights, penalty, shares, products.of(test, everything))
+
+
+def per_query(scores: Matrix, never: NDArray[np.bool_]) -> Matrix:
+    """Return scores with mean 0 and deviation 1 over each query's possible results; 0 where all are alike."""
+    counted = np.where(never, np.nan, scores)
+    away = scores - np.nanmean(counted, axis=1, keepdims=True)
+    deviation = np.nanstd(counted, axis=1, keepdims=True)
+    return np.where(deviation > _TINY, away / np.maximum(deviation, _TINY), 0.0)
+
+
+def inner_folds(n: int, n_folds: int, seed: int) -> Iterator[tuple[Rows, Rows]]:
+    """Yield (learn from, hold out) numbers of queries, each held out once, in a seeded random order."""
+    order = np.random.default_rng(seed).permutation(n)
+    for held in np.array_split(order, min(n_folds, n)):
+        yield np.setdiff1d(order, held), np.sort(held)
+
+
+def _learn_questions(
+    problem: Problem, products: Products, train: Rows, test: Rows, seed: int
+) -> tuple[Matrix, float, Matrix]:
+    """Return the questions' weights, their penalty, and the train queries' scores by weights learnt without them.
+
+    The penalty is the one with the least loss on held-out train queries. What the combinations learn from are those
+    held-out scores: by the final weights, answers would look better on train queries than they are.
+    """
+    n_documents = len(problem.margin)
+    total = np.zeros(len(PENALTIES))
+    held_out = np.zeros((len(PENALTIES), len(train), n_documents))
+    for learn, held in inner_folds(len(train), N_INNER, seed):
+        hidden = np.concatenate([test, train[held]])
+        path = _path(problem, products, train[learn], hidden)
+        for number, weights in enumerate(path):
+            held_out[number, held] = products.of(train[held], np.ones(n_documents, bool)).scores(weights)
+            own = Judged(problem.judged.grades[train[held]], problem.judged.never[train[held]])
+            total[number] += mean_loss(held_out[number, held], own) * len(held)
+    best = int(total.argmin())
+    return _path(problem, products, train, test)[best], PENALTIES[best], held_out[best]
+
+
+def _path(problem: Problem, products: Products, learn: Rows, hidden: Rows) -> list[Matrix]:
+    """Return the weights by penalty, each fit starting where the one with the next higher penalty ended."""
+    seen = problem.outside(hidden)
+    rows = problem.learnable(learn, seen)
+    scorer, judged = products.of(rows, seen), problem.of(rows, seen)
+    weights, found = None, []
+    for penalty in reversed(PENALTIES):
+        weights = fit_weights(scorer, judged, penalty, weights)
+        found.append(weights)
+    return found[::-1]
