@@ -8,6 +8,7 @@ from typing import Any
 
 from qaemb.settings import TaskSettings
 from qaemb.tasks.classification import evaluate_classification
+from qaemb.tasks.clustering import Described, evaluate_clustering
 from qaemb.tasks.labelled_files import read_labelled
 from qaemb.tasks.pairs import read_pairs
 from qaemb.tasks.retrieval import evaluate_retrieval
@@ -24,11 +25,14 @@ _EVALUATE: dict[str, Callable[[Any, Features, TaskSettings], TaskResult]] = {
     "similarity": evaluate_similarity,
     "retrieval": evaluate_retrieval,
     "classification": evaluate_classification,
+    "clustering": evaluate_clustering,
 }
 
 
 def read_task(settings: TaskSettings, path: Path) -> Task:
     """Return the data set at a path as the task's kind reads it; BadInput names the file and row that is wrong."""
+    if settings.kind == "clustering":
+        return Described(read_labelled(path), settings.clustering.describe)
     return _READ[settings.kind](path)
 
 
@@ -37,5 +41,10 @@ def evaluate_task(task: Task, features: Features, settings: TaskSettings) -> Tas
     return _EVALUATE[settings.kind](task, features, settings)
 
 
-MAIN_METRIC = {"similarity": "spearman", "retrieval": "ndcg_10", "classification": "accuracy"}
+MAIN_METRIC = {
+    "similarity": "spearman",
+    "retrieval": "ndcg_10",
+    "classification": "accuracy",
+    "clustering": "v_measure",
+}
 """The metric of each kind that a summary shows, with its interval in `METRIC_low` and `METRIC_high`."""
