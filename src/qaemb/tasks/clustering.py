@@ -112,15 +112,21 @@ def _methods(task: Described, features: Features, settings: TaskSettings) -> Ite
     description = features.rows([task.description])[0] if task.description else None
     answers = standardised(features.margin[rows], np.arange(len(rows)))
     n_questions = answers.shape[1]
-    yield Method(ALL, [answers], n_questions)
+    yield Method(ALL, [_directions(answers)], n_questions)
     for name, relevance in relevances(features, rows, description):
         questions = choose(relevance, answers, own.n_chosen)
-        yield Method(f"answers_{name}", [answers[:, questions]], own.n_chosen, questions)
+        yield Method(f"answers_{name}", [_directions(answers[:, questions])], own.n_chosen, questions)
     rng = np.random.default_rng(settings.seed)
     drawn = [rng.permutation(n_questions)[: own.n_chosen] for _ in range(own.n_random)]
-    yield Method(RANDOM, [answers[:, questions] for questions in drawn], own.n_chosen)
+    yield Method(RANDOM, [_directions(answers[:, questions]) for questions in drawn], own.n_chosen)
     yield Method(TFIDF, [tfidf(task.labelled.texts)(np.arange(len(rows)))])
     yield Method(EMBEDDING, [features.embedding[rows].astype(np.float64)])
+
+
+def _directions(answers: Array) -> Array:
+    """Return standardised answers with rows of length 1, as those of TF-IDF and of the embedding have it."""
+    lengths = np.linalg.norm(answers, axis=1, keepdims=True)
+    return answers / np.where(lengths > 0, lengths, 1.0)
 
 
 def _cluster(method: Method, codes: Rows, n_clusters: int, weights: Array, settings: TaskSettings) -> Clustered:
