@@ -18,7 +18,7 @@ LOWER: dict[str, set[str]] = {
     "encoding": {"features"},
     "selection": {"features", "encoding"},
     "distill": {"answers", "features", "questions", "stimuli", "validation"},
-    "tasks": {"answers", "questions"},
+    "tasks": {"answers", "questions", "selection"},
     "tracking": set(),
     "validation": {"answers", "questions"},
     "serving": {"answers", "questions", "validation"},

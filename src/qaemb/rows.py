@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
+import gzip
 import io
 import json
 from collections.abc import Iterator
@@ -45,13 +47,16 @@ def json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
-    """Return a file as it is, line ends included (and without a byte order mark); BadInput if it can't be read."""
+    """Return a file (also .gz, .bz2) as it is, line ends included, and without a byte order mark.
+
+    BadInput if it can't be read.
+    """
+    unpack = {".gz": gzip.decompress, ".bz2": bz2.decompress}.get(path.suffix.lower(), bytes)
     try:
-        with path.open(encoding=encoding, newline="") as file:
-            return file.read()
+        return unpack(path.read_bytes()).decode(encoding)
     except OSError as error:
-        raise BadInput(f"{path} can't be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} can't be read: {error.strerror or error}") from error
+    except (EOFError, ValueError) as error:
         raise BadInput(f"{path} is not UTF-8: {error}; save it as UTF-8") from error
 
 

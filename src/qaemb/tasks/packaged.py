@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
@@ -16,14 +16,16 @@ T = TypeVar("T")
 
 _FILE = "source.yaml"
 _KEYS = {"package", "version", "format"}
+_MODULE = "module"
 
 
 @dataclass(frozen=True)
 class Packaged:
-    """The folder of the installed package, and the format that the task's kind reads there."""
+    """The folder of the installed package, the format that the task's kind reads there, and that format's own keys."""
 
     format: str
     root: Path
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def is_packaged(path: Path) -> bool:
@@ -31,19 +33,26 @@ def is_packaged(path: Path) -> bool:
     return (path / _FILE).is_file()
 
 
-def find_packaged(path: Path) -> Packaged:
-    """Return where the data of a folder with `source.yaml` is (keys package, version, format).
+def find_packaged(path: Path, options: Collection[str] = ()) -> Packaged:
+    """Return where the data of a folder with `source.yaml` is.
 
-    BadInput names what is wrong with the file, or says how to install the package.
+    Its keys are package, version, format, `module` where it is not the package's name, and any of `options`. BadInput
+    names what is wrong with the file, or says how to install the package.
     """
     file = path / _FILE
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise BadInput(f"{file} is not valid YAML: {error}") from error
-    if not isinstance(values, dict) or values.keys() != _KEYS:
-        raise BadInput(f"{file}: expected the keys {', '.join(sorted(_KEYS))}, and no others")
-    return Packaged(str(values["format"]), package_folder(values["package"], str(values["version"]), "the data set"))
+    allowed = _KEYS | {_MODULE, *options}
+    if not isinstance(values, dict) or not _KEYS <= values.keys() <= allowed:
+        raise BadInput(
+            f"{file}: expected the keys {', '.join(sorted(_KEYS))}, if need be "
+            f"{', '.join(sorted(allowed - _KEYS))}, and no others"
+        )
+    root = package_folder(values["package"], str(values["version"]), "the data set", values.get(_MODULE))
+    own = {key: value for key, value in values.items() if key in options}
+    return Packaged(str(values["format"]), root, own)
 
 
 def read_packaged(path: Path, formats: Mapping[str, Callable[[Path], T]]) -> T:
