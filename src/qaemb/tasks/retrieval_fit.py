@@ -24,7 +24,7 @@ MIXTURES = {
 }
 """Combinations by name, and the methods in each."""
 
-PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)
+PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 N_INNER = 5
 _TINY = 1e-12
 

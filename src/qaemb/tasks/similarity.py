@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from qaemb.settings import TaskSettings
 from qaemb.tasks.answer_vectors import Usual, answer_vectors
@@ -22,7 +21,7 @@ from qaemb.tasks.task import Features, MethodResult, TaskResult
 
 Matrix = NDArray[np.float64]
 
-ANSWERS = ("answers", "answers_rarity", "answers_yes_no")
+ANSWERS = ("answers", "answers_rarity", "answers_probability", "answers_yes_no")
 BASELINES = ("embedding", "tf_idf", "bm25")
 _COMPARED = (("answers", "tf_idf"), ("answers", "bm25"), ("answers", "embedding"), ("answers_rarity", "answers"))
 _TINY = 1e-12
@@ -52,6 +51,8 @@ def evaluate_similarity(pairs: Pairs, features: Features, settings: TaskSettings
 
 def spearman(values: Matrix, scores: Matrix) -> float:
     """Return the correlation of ranks, ties at their mean rank; 0 where all values are alike."""
+    from scipy.stats import rankdata
+
     a, b = (rankdata(own) - (len(own) + 1) / 2 for own in (values, scores))
     return float(a @ b / max(np.sqrt((a @ a) * (b @ b)), _TINY))
 
@@ -88,6 +89,7 @@ def _measures(pairs: Pairs, features: Features) -> dict[str, Matrix]:
     return {
         "answers": _cosine(vectors, first, second),
         "answers_rarity": _cosine(vectors * np.sqrt(rarity), first, second),
+        "answers_probability": _cosine(yes, first, second),
         "answers_yes_no": _cosine((margin > 0).astype(np.float64), first, second),
         "embedding": _cosine(features.embedding[rows].astype(np.float64), first, second),
         "tf_idf": np.asarray(words[first].multiply(words[second]).sum(axis=1), np.float64).ravel(),
