@@ -31,7 +31,8 @@ def with_interval(metrics: Mapping[str, float], name: str) -> str:
 def plain(value: float) -> str:
     """Return a number with three digits and no zero before the point.
 
-    >>> plain(0.5), plain(-0.0214), plain(1.0)
-    ('.500', '-.021', '1.000')
+    >>> plain(0.5), plain(-0.0214), plain(-0.0002), plain(1.0)
+    ('.500', '-.021', '.000', '1.000')
     """
-    return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.3f}"
+    text = f"{round(value, 3) + 0.0:.3f}"
+    return text.replace("0.", ".", 1) if abs(value) < 1 else text

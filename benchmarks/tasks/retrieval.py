@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.tasks.part import Figures, Part, plain, with_interval
@@ -18,6 +19,7 @@ _METHODS = (
     "bm25+embedding",
     "bm25+embedding+answers",
 )
+_CORE = "_core"
 _PAIRS = ("bm25+answers_minus_bm25", "embedding+answers_minus_embedding", "answers_weighted_minus_answers")
 
 
@@ -26,7 +28,7 @@ def _tasks() -> dict[str, dict[str, str]]:
     folder = os.environ.get("QAEMB_RETRIEVAL")
     own = sorted(path for path in Path(folder).resolve().iterdir() if path.is_dir()) if folder else []
     return {name: {"data": data} for name, data in (tasks | {path.name: str(path) for path in own}).items()} | {
-        f"{name}_core": {"data": data, "set": "core"} for name, data in tasks.items()
+        f"{name}{_CORE}": {"data": data, "set": "core"} for name, data in tasks.items()
     }
 
 
@@ -36,17 +38,28 @@ def _headline(figures: Figures) -> dict[str, float]:
 
 
 def _table(figures: Figures) -> list[str]:
-    sets = list(figures)
-    lines = [f"| nDCG@10 | {' | '.join(sets)} |", "|---" * (len(sets) + 1) + "|"]
-    for method in _METHODS:
-        lines.append(f"| {method} | {' | '.join(with_interval(figures[name][method], 'ndcg_10') for name in sets)} |")
-    lines += ["", "| difference in nDCG@10 | set | difference | p |", "|---|---|---|---|"]
+    full, core = (
+        {name: own for name, own in figures.items() if name.endswith(_CORE) == is_core} for is_core in (False, True)
+    )
+    learning = [method for method in _METHODS if "answers" in method]
+    lines = [*_scores(full, _METHODS), "", *_scores(core, learning), ""]
+    lines += ["| difference | set | nDCG@10 | p | MRR | p |", "|---|---|---|---|---|---|"]
     for pair in _PAIRS:
-        key = f"{pair}_ndcg_10"
+        ndcg, mrr = f"{pair}_ndcg_10", f"{pair}_mrr"
         lines += [
-            f"| {pair.replace('_minus_', ' minus ')} | {name} | {with_interval(own, key)} | {plain(own[f'{key}_p'])} |"
+            f"| {pair.replace('_minus_', ' minus ')} | {name} | {with_interval(own, ndcg)} | {plain(own[f'{ndcg}_p'])} "
+            f"| {with_interval(own, mrr)} | {plain(own[f'{mrr}_p'])} |"
             for name, own in figures.items()
         ]
+    return lines
+
+
+def _scores(figures: Figures, methods: Sequence[str]) -> list[str]:
+    """Return a table of methods by sets."""
+    lines = [f"| nDCG@10 | {' | '.join(figures)} |", "|---" * (len(figures) + 1) + "|"]
+    for method in methods:
+        cells = (with_interval(own[method], "ndcg_10") for own in figures.values())
+        lines.append(f"| {method} | {' | '.join(cells)} |")
     return lines
 
 

@@ -55,55 +55,68 @@ class Problem:
         """Return those of some queries that have a relevant one among some documents."""
         return rows[(self.judged.grades[np.ix_(rows, columns)] > 0).any(axis=1)]
 
-    def products(self, train: Rows) -> Products:
+    def products(self, train: Rows, counts_mass: bool) -> Products:
         """Return the answers of all queries and documents as vectors, in units in which the plain cosine varies by 1.
 
         Queries are compared with what is usual of train queries: a query has another style than a document.
         """
         documents = Usual.of(self.margin)
         queries = Usual(Usual.of(self.query_margin[train]).centre, documents.scale)
+        masses = (
+            (self.query_mass, self.mass) if counts_mass else (np.ones_like(self.query_mass), np.ones_like(self.mass))
+        )
         products = Products(
-            answer_vectors(self.query_margin, self.query_mass, queries),
-            answer_vectors(self.margin, self.mass, documents),
+            answer_vectors(self.query_margin, masses[0], queries), answer_vectors(self.margin, masses[1], documents)
         )
         spread = products.scores(np.ones(products.n_weights))[train].std(axis=1).mean()
         return Products(products.queries / max(spread, _TINY), products.documents)
 
 
 @dataclass(frozen=True)
+class Learnt:
+    """Weights of the questions (questions,), and what was chosen: their penalty, and whether the mass counts.
+
+    `products` of all queries and documents. `held_out`: the train queries' scores by weights learnt without them, and
+    `loss`, the mean loss of these.
+    """
+
+    weights: Matrix
+    penalty: float
+    counts_mass: bool
+    products: Products
+    held_out: Matrix
+    loss: float
+
+
+@dataclass(frozen=True)
 class Fitted:
     """Scores of the test queries by method (test queries, documents), and what was learnt.
 
-    `weights` (questions,); `shares`: combination -> the weight of each of its methods; `contributions` of each
-    question to a test query's score are `queries * weights * documents`.
+    `shares`: combination -> the weight of each of its methods. A question's contribution to the score of a query and a
+    document is the product of its weight and the two's entries in `learnt.products`.
     """
 
     scores: dict[str, Matrix]
-    weights: Matrix
-    penalty: float
     shares: dict[str, Matrix]
-    products: Products
+    learnt: Learnt
 
 
 def fit_and_score(problem: Problem, train: Rows, test: Rows, seed: int) -> Fitted:
     """Return the test queries' scores by every method. Documents that are test queries have no part in learning."""
-    never = problem.judged.never
-    seen = problem.outside(test)
+    never, seen = problem.judged.never, problem.outside(test)
     train = problem.learnable(train, seen)
-    products = problem.products(train)
-    weights, penalty, held_out = _learn_questions(problem, products, train, test, seed)
-    everything = np.ones(len(problem.margin), bool)
+    learnt = min((_learn(problem, train, test, seed, mass) for mass in (True, False)), key=lambda one: one.loss)
+    asked = learnt.products.of(test, np.ones(len(problem.margin), bool))
     scores = {name: own[test] for name, own in problem.plain.items()}
-    scores[ANSWERS] = products.of(test, everything).scores(np.ones(products.n_weights))
-    scores[WEIGHTED] = products.of(test, everything).scores(weights)
-    known = {name: own[train] for name, own in problem.plain.items()} | {WEIGHTED: held_out}
+    scores |= {ANSWERS: asked.scores(np.ones(asked.n_weights)), WEIGHTED: asked.scores(learnt.weights)}
+    known = {name: own[train] for name, own in problem.plain.items()} | {WEIGHTED: learnt.held_out}
     shares = {}
     for name, parts in MIXTURES.items():
         learning = np.stack([per_query(known[part], never[train])[:, seen] for part in parts])
         shares[name] = fit_weights(Mixture(learning), problem.of(train, seen), penalty=0.0)
         testing = np.stack([per_query(scores[part], never[test]) for part in parts])
         scores[name] = Mixture(testing).scores(shares[name])
-    return Fitted(scores, weights, penalty, shares, products.of(test, everything))
+    return Fitted(scores, shares, learnt)
 
 
 def per_query(scores: Matrix, never: NDArray[np.bool_]) -> Matrix:
@@ -121,26 +134,24 @@ def inner_folds(n: int, n_folds: int, seed: int) -> Iterator[tuple[Rows, Rows]]:
         yield np.setdiff1d(order, held), np.sort(held)
 
 
-def _learn_questions(
-    problem: Problem, products: Products, train: Rows, test: Rows, seed: int
-) -> tuple[Matrix, float, Matrix]:
-    """Return the questions' weights, their penalty, and the train queries' scores by weights learnt without them.
+def _learn(problem: Problem, train: Rows, test: Rows, seed: int, counts_mass: bool) -> Learnt:
+    """Return the questions' weights with the penalty that has the least loss on held-out train queries.
 
-    The penalty is the one with the least loss on held-out train queries. What the combinations learn from are those
-    held-out scores: by the final weights, answers would look better on train queries than they are.
+    What the combinations learn from are the held-out scores: by the final weights, answers would look better on train
+    queries than they are.
     """
-    n_documents = len(problem.margin)
+    products = problem.products(train, counts_mass)
+    everything = np.ones(len(problem.margin), bool)
     total = np.zeros(len(PENALTIES))
-    held_out = np.zeros((len(PENALTIES), len(train), n_documents))
+    held_out = np.zeros((len(PENALTIES), len(train), len(problem.margin)))
     for learn, held in inner_folds(len(train), N_INNER, seed):
-        hidden = np.concatenate([test, train[held]])
-        path = _path(problem, products, train[learn], hidden)
-        for number, weights in enumerate(path):
-            held_out[number, held] = products.of(train[held], np.ones(n_documents, bool)).scores(weights)
-            own = Judged(problem.judged.grades[train[held]], problem.judged.never[train[held]])
+        own = problem.of(train[held], everything)
+        for number, weights in enumerate(_path(problem, products, train[learn], np.append(test, train[held]))):
+            held_out[number, held] = products.of(train[held], everything).scores(weights)
             total[number] += mean_loss(held_out[number, held], own) * len(held)
     best = int(total.argmin())
-    return _path(problem, products, train, test)[best], PENALTIES[best], held_out[best]
+    weights = _path(problem, products, train, test)[best]
+    return Learnt(weights, PENALTIES[best], counts_mass, products, held_out[best], float(total[best]) / len(train))
 
 
 def _path(problem: Problem, products: Products, learn: Rows, hidden: Rows) -> list[Matrix]:

@@ -29,7 +29,7 @@ class Explained:
 
 def question_table(features: Features, fitted: Sequence[Fitted]) -> pd.DataFrame:
     """Return a row per question: its weight, mean, least and largest over folds; the heaviest first."""
-    weights = np.stack([one.weights for one in fitted])
+    weights = np.stack([one.learnt.weights for one in fitted])
     table = pd.DataFrame(
         {
             "question": features.names,
@@ -43,9 +43,10 @@ def question_table(features: Features, fitted: Sequence[Fitted]) -> pd.DataFrame
 
 
 def mixture_table(fitted: Sequence[Fitted]) -> pd.DataFrame:
-    """Return a row per fold, combination and method in it: its weight, and the penalty of the questions' weights."""
+    """Return a row per fold, combination and method in it: its weight, and what was chosen for the questions."""
     rows = [
-        {"fold": fold, "combination": name, "method": part, "weight": share, "penalty": one.penalty}
+        {"fold": fold, "combination": name, "method": part, "weight": share}
+        | {"penalty": one.learnt.penalty, "counts_mass": one.learnt.counts_mass}
         for fold, one in enumerate(fitted)
         for name, parts in MIXTURES.items()
         for part, share in zip(parts, one.shares[name], strict=True)
@@ -62,10 +63,10 @@ def explanations(own: Explained) -> pd.DataFrame:
     rows = []
     names, documents = list(own.data.queries), list(own.data.documents)
     scores = np.where(own.judged.never[own.tested], -np.inf, own.fitted.scores[WEIGHTED])
-    products = own.fitted.products
+    learnt = own.fitted.learnt
     for number, query in enumerate(own.tested[:_N_QUERIES]):
         document = int(scores[number].argmax())
-        contributions = products.queries[number] * own.fitted.weights * products.documents[document]
+        contributions = learnt.products.queries[query] * learnt.weights * learnt.products.documents[document]
         texts = own.data.queries[names[query]], own.data.documents[documents[document]]
         margins = own.features.margin[own.features.rows(texts)].astype(np.float64)
         yes = 1 / (1 + np.exp(-margins))
