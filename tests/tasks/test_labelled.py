@@ -101,6 +101,15 @@ def test_wrong_splits_are_named(tmp_path, split, message):
         read_labelled(write(tmp_path / "t.csv", rows))
 
 
+def test_a_group_on_both_sides_of_the_split_is_named(tmp_path):
+    rows = [
+        {"text": f"t{i}", "label": "xy"[i % 2], "split": ["train", "test"][i // 2], "group": group}
+        for i, group in enumerate(["a", "b", "c", "b"])
+    ]
+    with pytest.raises(BadInput, match="line 5: group `b` has train texts, too"):
+        read_labelled(write(tmp_path / "t.csv", rows))
+
+
 def test_unknown_columns_formats_and_paths_are_named(tmp_path):
     with pytest.raises(BadInput, match="no column `label`"):
         read_labelled(write(tmp_path / "t.csv", [{"text": "a", "class": "x"}]))

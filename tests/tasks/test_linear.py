@@ -65,6 +65,11 @@ def test_no_representation_sees_more_than_the_training_rows():
     assert matrix[TEST].nnz == 0
 
 
+def test_texts_without_words_are_named():
+    with pytest.raises(BadInput, match="no word of two letters in any of 2 training texts, such as `! !`"):
+        tfidf(["! !", "? ?", "word"])(np.array([0, 1]))
+
+
 def test_embeddings_have_entries_of_about_one():
     _, own = planted()
     np.testing.assert_allclose(np.square(embedded(own.embedding)(TRAIN)).mean(), 1.0, rtol=1e-5)

@@ -62,11 +62,20 @@ def embedded(embedding: Values) -> Represent:
 
 
 def tfidf(texts: Sequence[str]) -> Represent:
-    """Return TF-IDF of words and pairs of words, sublinear, with the vocabulary and weights of the training texts."""
+    """Return TF-IDF of words and pairs of words, sublinear, with the vocabulary and weights of the training texts.
+
+    BadInput if these have no word at all.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     def represent(train: Rows) -> csr_matrix:
-        learnt = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit([texts[row] for row in train])
+        try:
+            learnt = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit([texts[row] for row in train])
+        except ValueError as error:
+            raise BadInput(
+                f"no word of two letters in any of {len(train)} training texts, such as "
+                f"`{texts[train[0]][:60]}`; give texts with words"
+            ) from error
         return learnt.transform(texts) * _TFIDF_SCALE
 
     return represent
