@@ -116,6 +116,7 @@ bench-store: setup
 # ARGS='--only household' for one task. QAEMB_RETRIEVAL names a folder of more retrieval sets.
 bench-tasks: setup
 	$(BIN)/dvc repro -q model@minilm questions
+	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps -r benchmarks/tasks/texts.txt
 	$(BIN)/python -m benchmarks.tasks $(ARGS)
 
 # ARGS='--kills 50' for fewer.

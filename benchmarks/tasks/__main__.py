@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import RESULTS, write_result
-from benchmarks.tasks import retrieval, similarity
+from benchmarks.tasks import classification, clustering, retrieval, similarity
 from benchmarks.tasks.part import Part
 from qaemb.errors import BadInput
 from qaemb.files import write_text
@@ -23,7 +23,7 @@ from qaemb.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "tasks.md"
-PARTS = (retrieval.PART, similarity.PART)
+PARTS = (retrieval.PART, similarity.PART, classification.PART, clustering.PART)
 ANSWERER, ENCODER = "student", "minilm"
 
 

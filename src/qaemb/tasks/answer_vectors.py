@@ -27,12 +27,17 @@ class Usual:
         return cls(margin.mean(axis=0, dtype=np.float64), margin.std(axis=0, dtype=np.float64))
 
 
-def answer_vectors(margin: Values, mass: Values, usual: Usual) -> Matrix:
-    """Return vectors of length 1 (texts, questions): margins in standard deviations from the usual, times the mass.
+def answer_deviations(margin: Values, mass: Values, usual: Usual) -> Matrix:
+    """Return (texts, questions): margins in standard deviations from the usual, times the mass.
 
     A cell in which the model was not answering (mass 0, also where a student abstains) then says nothing, and a
-    question that all texts answer alike, nothing either. A text without any answer is all 0.
+    question that all texts answer alike, nothing either.
     """
     deviation = (margin - usual.centre) / np.maximum(usual.scale, _TINY)
-    vectors = np.where(usual.scale > _TINY, deviation, 0.0) * mass
+    return np.where(usual.scale > _TINY, deviation, 0.0) * mass
+
+
+def answer_vectors(margin: Values, mass: Values, usual: Usual) -> Matrix:
+    """Return answer deviations as vectors of length 1 (texts, questions); a text without any answer is all 0."""
+    vectors = answer_deviations(margin, mass, usual)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _TINY)

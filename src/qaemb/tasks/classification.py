@@ -10,14 +10,13 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from qaemb.errors import BadInput
 from qaemb.settings import TaskSettings
 from qaemb.tasks.explanation import contribution_table, question_table
 from qaemb.tasks.folds import Rows, Split, folds, outer_splits
 from qaemb.tasks.labelled import Labelled
 from qaemb.tasks.linear import fit
 from qaemb.tasks.predictions import Predictions, join
-from qaemb.tasks.representations import ChosenAnswers, Represent, embedded, some_answers, tfidf
+from qaemb.tasks.representations import ChosenAnswers, Represent, answered, embedded, some_answers, tfidf
 from qaemb.tasks.task import Features, MethodResult, TaskResult
 
 Folds = Sequence[tuple[Rows, Rows]]
@@ -37,11 +36,12 @@ class Method:
 
 @dataclass(frozen=True)
 class Problem:
-    """A data set, what is known of its texts, who is tested, folds inside the training texts, and the chooser."""
+    """A data set, what is known of its texts, the answered questions, who is tested, and folds inside the rest."""
 
     labelled: Labelled
     features: Features
     settings: TaskSettings
+    questions: Sequence[int]
     splits: Sequence[Split]
     inner: Sequence[Folds]
     chooser: ChosenAnswers
@@ -73,32 +73,27 @@ def evaluate_classification(labelled: Labelled, features: Features, settings: Ta
 
 def _problem(labelled: Labelled, features: Features, settings: TaskSettings) -> Problem:
     own = settings.classification
-    if own.sizes[-1] > len(features.questions):
-        raise BadInput(
-            f"set `{settings.set}` has {len(features.questions)} questions, and classification.sizes goes up to "
-            f"{own.sizes[-1]}; take smaller sizes or another set"
-        )
+    questions = answered(features, own.sizes[-1], "classification.sizes", settings.set)
     splits = outer_splits(labelled, own.n_folds, own.n_repeats, settings.seed)
     inner = [folds(labelled, split.train, own.n_inner, settings.seed) for split in splits]
-    chooser = ChosenAnswers(features.margin, labelled.codes, own.sizes)
-    return Problem(labelled, features, settings, splits, inner, chooser)
+    chooser = ChosenAnswers(features, labelled.codes, own.sizes)
+    return Problem(labelled, features, settings, questions, splits, inner, chooser)
 
 
 def _methods(problem: Problem) -> Iterator[Method]:
     """Yield all methods in the order to show; the largest class stands for a model on nothing."""
-    margin, own = problem.features.margin, problem.settings.classification
-    n_questions = margin.shape[1]
+    features, own = problem.features, problem.settings.classification
     for size in own.sizes:
         yield Method(f"answers_{size}", "answers", size, [problem.chooser.of_size(size)])
-    yield Method("answers_all", "answers", n_questions, [some_answers(margin, range(n_questions))])
+    yield Method("answers_all", "answers", len(problem.questions), [some_answers(features, problem.questions)])
     rng = np.random.default_rng(problem.settings.seed)
-    orders = [rng.permutation(n_questions) for _ in range(own.n_random)]
+    orders = [rng.permutation(problem.questions) for _ in range(own.n_random)]
     for size in own.sizes:
         yield Method(
-            f"random_{size}", "random", size, [some_answers(margin, order[:size].tolist()) for order in orders]
+            f"random_{size}", "random", size, [some_answers(features, order[:size].tolist()) for order in orders]
         )
     yield Method(TFIDF, TFIDF, None, [tfidf(problem.labelled.texts)])
-    yield Method(EMBEDDING, EMBEDDING, None, [embedded(problem.features.embedding)])
+    yield Method(EMBEDDING, EMBEDDING, None, [embedded(features.embedding)])
     yield Method(MAJORITY, MAJORITY, 0, [])
 
 

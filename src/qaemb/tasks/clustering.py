@@ -16,9 +16,10 @@ from qaemb.errors import BadInput
 from qaemb.settings import TaskSettings
 from qaemb.tasks.adaptation import choose, relevances
 from qaemb.tasks.agreement import adjusted_rand, resamples, separation, v_measure
+from qaemb.tasks.answer_vectors import Usual, answer_deviations
 from qaemb.tasks.folds import Rows
 from qaemb.tasks.labelled import Labelled
-from qaemb.tasks.representations import standardised, tfidf
+from qaemb.tasks.representations import answered, tfidf
 from qaemb.tasks.resampling import Estimate
 from qaemb.tasks.task import Features, MethodResult, TaskResult
 
@@ -79,10 +80,6 @@ def evaluate_clustering(task: Described, features: Features, settings: TaskSetti
     n_clusters = own.n_clusters or len(labelled.classes)
     if n_clusters >= len(labelled.texts):
         raise BadInput(f"{len(labelled.texts)} texts can't form {n_clusters} clusters; give more texts, or n_clusters")
-    if own.n_chosen > len(features.questions):
-        raise BadInput(
-            f"set `{settings.set}` has {len(features.questions)} questions, and clustering.n_chosen is {own.n_chosen}"
-        )
     weights = resamples(len(labelled.texts), settings.n_resamples, settings.seed)
     methods = list(_methods(task, features, settings))
     with threadpool_limits(1), tqdm(methods, desc="clustering", unit="method") as bar:
@@ -110,23 +107,23 @@ def _methods(task: Described, features: Features, settings: TaskSettings) -> Ite
     own = settings.clustering
     rows = features.rows(task.labelled.texts)
     description = features.rows([task.description])[0] if task.description else None
-    answers = standardised(features.margin[rows], np.arange(len(rows)))
-    n_questions = answers.shape[1]
-    yield Method(ALL, [_directions(answers)], n_questions)
+    usable = answered(features, own.n_chosen, "clustering.n_chosen", settings.set)
+    answers = answer_deviations(features.margin[rows], features.mass[rows], Usual.of(features.margin[rows]))
+    yield Method(ALL, [_directions(answers)], len(usable))
     for name, relevance in relevances(features, rows, description):
         questions = choose(relevance, answers, own.n_chosen)
         yield Method(f"answers_{name}", [_directions(answers[:, questions])], own.n_chosen, questions)
     rng = np.random.default_rng(settings.seed)
-    drawn = [rng.permutation(n_questions)[: own.n_chosen] for _ in range(own.n_random)]
+    drawn = [rng.permutation(usable)[: own.n_chosen] for _ in range(own.n_random)]
     yield Method(RANDOM, [_directions(answers[:, questions]) for questions in drawn], own.n_chosen)
     yield Method(TFIDF, [tfidf(task.labelled.texts)(np.arange(len(rows)))])
     yield Method(EMBEDDING, [features.embedding[rows].astype(np.float64)])
 
 
-def _directions(answers: Array) -> Array:
-    """Return standardised answers with rows of length 1, as those of TF-IDF and of the embedding have it."""
-    lengths = np.linalg.norm(answers, axis=1, keepdims=True)
-    return answers / np.where(lengths > 0, lengths, 1.0)
+def _directions(vectors: Array) -> Array:
+    """Return vectors of length 1, as those of TF-IDF and of the embedding are."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1.0)
 
 
 def _cluster(method: Method, codes: Rows, n_clusters: int, weights: Array, settings: TaskSettings) -> Clustered:

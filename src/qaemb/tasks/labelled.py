@@ -108,7 +108,15 @@ def _check_all(rows: list[Row], source: str) -> None:
         lacks = TEST if TRAIN in splits else TRAIN
         raise BadInput(f"{source} has no text with the split `{lacks}`; give some, or leave the column `split` out")
     if splits:
-        known = {row.label for row in rows if row.split == TRAIN}
-        unseen = [row for row in rows if row.label not in known]
-        if unseen:
-            raise BadInput(f"{unseen[0].place}: no train text has the label `{unseen[0].label}`; nothing can learn it")
+        _check_test(rows)
+
+
+def _check_test(rows: list[Row]) -> None:
+    """Raise BadInput for a test text whose label or whose group's other side makes the test worthless."""
+    train = [row for row in rows if row.split == TRAIN]
+    labels, groups = {row.label for row in train}, {row.group for row in train} - {""}
+    for row in rows:
+        if row.label not in labels:
+            raise BadInput(f"{row.place}: no train text has the label `{row.label}`; nothing can learn it")
+        if row.split == TEST and row.group in groups:
+            raise BadInput(f"{row.place}: group `{row.group}` has train texts, too; keep a group on one side")

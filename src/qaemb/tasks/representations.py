@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from qaemb.errors import BadInput
 from qaemb.selection.elastic_net import Products, sets_of_sizes
+from qaemb.tasks.answer_vectors import Usual, answer_deviations
 from qaemb.tasks.folds import Rows
-from qaemb.tasks.task import Values
+from qaemb.tasks.task import Features, Values
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -28,17 +30,29 @@ _TFIDF_SCALE = 10.0
 _L1_RATIO = 0.9  # as in `select`: enough of an L2 term that questions which say the same do not fight
 
 
-def standardised(margin: Values, train: Rows) -> Array:
-    """Return margins (texts, questions) less the training rows' mean, over their deviation; constant ones become 0.
+def standardised(features: Features, train: Rows, questions: Sequence[int] | None = None) -> Array:
+    """Return answers of all texts (texts, questions) in deviations from what is usual in the training rows, times mass.
 
     Margins are log odds: if answers are independent given the label, then the label's log odds are a weighted sum of
     theirs. So a linear model takes margins, and not probabilities, which are flat where an answer is sure.
     """
-    own = margin[train].astype(np.float64)
-    deviation = own.std(axis=0)
-    scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-6)
-    scaled: Array = (margin - own.mean(axis=0)) * scale
-    return scaled
+    columns = slice(None) if questions is None else list(questions)
+    margin, mass = features.margin[:, columns], features.mass[:, columns]
+    return answer_deviations(margin, mass, Usual.of(margin[train]))
+
+
+def answered(features: Features, at_least: int, key: str, question_set: str) -> list[int]:
+    """Return the questions that are answered for some text; BadInput if they are fewer than `key` asks for.
+
+    Others (mass 0 for all texts: a student abstains) tell nothing, and are no fair control either.
+    """
+    columns = np.flatnonzero((features.mass > 0).any(axis=0)).tolist()
+    if len(columns) < at_least:
+        raise BadInput(
+            f"{key} asks for {at_least} questions, and of set `{question_set}` {len(columns)} are answered; take "
+            "fewer, or another set"
+        )
+    return columns
 
 
 def embedded(embedding: Values) -> Represent:
@@ -48,19 +62,28 @@ def embedded(embedding: Values) -> Represent:
 
 
 def tfidf(texts: Sequence[str]) -> Represent:
-    """Return TF-IDF of words and pairs of words, sublinear, with the vocabulary and weights of the training texts."""
+    """Return TF-IDF of words and pairs of words, sublinear, with the vocabulary and weights of the training texts.
+
+    BadInput if these have no word at all.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     def represent(train: Rows) -> csr_matrix:
-        learnt = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit([texts[row] for row in train])
+        try:
+            learnt = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit([texts[row] for row in train])
+        except ValueError as error:
+            raise BadInput(
+                f"no word of two letters in any of {len(train)} training texts, such as "
+                f"`{texts[train[0]][:60]}`; give texts with words"
+            ) from error
         return learnt.transform(texts) * _TFIDF_SCALE
 
     return represent
 
 
-def some_answers(margin: Values, questions: Sequence[int]) -> Represent:
+def some_answers(features: Features, questions: Sequence[int]) -> Represent:
     """Return the standardised answers to some questions, whatever the training rows are."""
-    return lambda train: standardised(margin[:, list(questions)], train)
+    return lambda train: standardised(features, train, questions)
 
 
 class ChosenAnswers:
@@ -70,8 +93,8 @@ class ChosenAnswers:
     classes weigh as much as frequent ones (the metric of optimal scoring): a question leaves for all classes at once.
     """
 
-    def __init__(self, margin: Values, codes: Rows, sizes: Sequence[int]) -> None:
-        self._margin, self._codes, self._sizes = margin, codes, list(sizes)
+    def __init__(self, features: Features, codes: Rows, sizes: Sequence[int]) -> None:
+        self._features, self._codes, self._sizes = features, codes, list(sizes)
         self._kept: dict[bytes, list[list[int]]] = {}
 
     def sets(self, train: Rows) -> list[list[int]]:
@@ -84,10 +107,10 @@ class ChosenAnswers:
     def of_size(self, size: int) -> Represent:
         """Return the standardised answers to the questions that the training rows choose, `size` of them."""
         position = self._sizes.index(size)
-        return lambda train: standardised(self._margin[:, self.sets(train)[position]], train)
+        return lambda train: standardised(self._features, train, self.sets(train)[position])
 
     def _products(self, train: Rows) -> Products:
-        answers = standardised(self._margin, train)[train]
+        answers = standardised(self._features, train)[train]
         indicators = (self._codes[train][:, None] == np.unique(self._codes[train])).astype(np.float64)
         targets = (indicators - indicators.mean(axis=0)) / np.sqrt(indicators.mean(axis=0))
         return Products(answers.T @ answers / len(train), answers.T @ targets / len(train), _L1_RATIO)
