@@ -24,6 +24,7 @@ SECTIONS = (
     "select",
     "distill",
     "publish",
+    "downstream",
     "report",
 )
 

@@ -15,9 +15,8 @@ def answerers(settings: Settings, workspace: Workspace) -> None:
     (engine, batches, threads), and for an ensemble or a cascade on all that changes its members or its thresholds.
     BadParameter or BadInput name a wrong answerer.
     """
-    of_jobs = [job.answerer for job in settings.answers.jobs.values()]
-    of_tasks = [task.answerer for task in settings.downstream.tasks.values()]
-    names = list(dict.fromkeys([*of_jobs, *of_tasks]))
+    jobs, tasks = settings.answers.jobs.values(), settings.downstream.tasks.values()
+    names = list(dict.fromkeys([*(job.answerer for job in jobs), *(task.answerer for task in tasks)]))
     with atomic_folder(workspace.answerers) as folder:
         for name in names:
             answerer = open_answerer(name, settings.answers.spec, workspace.model, workspace.root)

@@ -29,10 +29,8 @@ def downstream(settings: Settings, workspace: Workspace, task: str) -> None:
     is wrong with its data.
     """
     own = _settings_of(settings, task)
-    data = read_task(own, workspace.root / own.data)
-    features = _features(settings, workspace, task, own, data.texts)
-    result = evaluate_task(data, features, own)
-    metrics = dict(result.metrics) | {method.name: dict(method.metrics) for method in result.methods}
+    result = evaluate(settings, workspace, task, own)
+    metrics = metrics_of(result)
     with atomic_folder(workspace.downstream(task)) as folder:
         for name, table in {"scores": _scores(result), **result.tables}.items():
             table.to_csv(folder / f"{name}.csv", index=False)
@@ -41,6 +39,17 @@ def downstream(settings: Settings, workspace: Workspace, task: str) -> None:
     for note in result.notes:
         print(f"downstream {task}: {note}")
     print(f"downstream {task} ({own.kind}, answers of `{own.answerer}`)\n{_scores(result).to_string(index=False)}")
+
+
+def evaluate(settings: Settings, workspace: Workspace, task: str, own: TaskSettings) -> TaskResult:
+    """Return the scores of a task, which need not be in params.yaml; texts are answered as above."""
+    data = read_task(own, workspace.root / own.data)
+    return evaluate_task(data, _features(settings, workspace, task, own, data.texts), own)
+
+
+def metrics_of(result: TaskResult) -> dict[str, Any]:
+    """Return what compares methods, by name, then each method's metrics under the method's name."""
+    return dict(result.metrics) | {method.name: dict(method.metrics) for method in result.methods}
 
 
 def _settings_of(settings: Settings, task: str) -> TaskSettings:
