@@ -20,7 +20,7 @@ def stems(texts: Sequence[str]) -> list[list[str]]:
     import Stemmer
 
     found = bm25s.tokenize(
-        list(texts), stopwords="en", stemmer=Stemmer.Stemmer("english"), return_ids=False, show_progress=False
+        list(texts), stopwords="en_plus", stemmer=Stemmer.Stemmer("english"), return_ids=False, show_progress=False
     )
     return [[word for word in words if word] for words in found]
 
@@ -29,9 +29,12 @@ def bm25_scores(queries: Sequence[str], documents: Sequence[str]) -> Matrix:
     """Return BM25 of every query and document (queries, documents): Lucene's form, k1 1.5, b 0.75."""
     import bm25s
 
-    index = bm25s.BM25(method="lucene", k1=1.5, b=0.75, backend="numpy")
-    index.index(stems(documents), show_progress=False)
+    words_of = stems(documents)
     scores = np.zeros((len(queries), len(documents)))
+    if not any(words_of):
+        return scores
+    index = bm25s.BM25(method="lucene", k1=1.5, b=0.75, backend="numpy")
+    index.index(words_of, show_progress=False)
     for row, words in enumerate(stems(queries)):
         known = index.get_tokens_ids(words)
         if known:
@@ -41,9 +44,13 @@ def bm25_scores(queries: Sequence[str], documents: Sequence[str]) -> Matrix:
 
 def tf_idf(texts: Sequence[str], fitted_on: Sequence[str]) -> csr_matrix:
     """Return TF-IDF vectors of length 1 (texts, words), the words' frequencies in texts taken from `fitted_on`."""
+    from scipy.sparse import csr_matrix
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    vectorizer = TfidfVectorizer(analyzer=_same, sublinear_tf=True).fit(stems(fitted_on))
+    known = stems(fitted_on)
+    if not any(known):
+        return csr_matrix((len(texts), 1))
+    vectorizer = TfidfVectorizer(analyzer=_same, sublinear_tf=True).fit(known)
     return vectorizer.transform(stems(texts))
 
 

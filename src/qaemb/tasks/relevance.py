@@ -91,10 +91,14 @@ class RetrievalBuilder:
         elif self._grades.setdefault(query, {}).setdefault(document, max(grade, 0.0)) != max(grade, 0.0):
             raise BadInput(f"{place}: query `{query}` and document `{document}` have another grade further up")
 
+    def check_texts(self, source: str) -> None:
+        """Refuse a set without documents or queries: to be called before what judges them is read."""
+        for what, texts in (("documents", self._documents), ("queries", self._queries)):
+            if not texts:
+                raise BadInput(f"{source}: there are no {what}; is the file empty?")
+
     def build(self, source: str) -> RetrievalSet:
         """Return the set; queries without a relevant document are left out, with a note."""
-        if not self._documents or not self._queries:
-            raise BadInput(f"{source}: there are no {'queries' if self._documents else 'documents'}")
         judged = {query for query, own in self._grades.items() if any(grade > 0 for grade in own.values())}
         kept = {name: text for name, text in self._queries.items() if name in judged}
         if not kept.keys() - self._train:

@@ -15,7 +15,7 @@ from qaemb.tasks.listwise import Judged
 from qaemb.tasks.ranking import NDCG_AT, rank_metrics, tie_order
 from qaemb.tasks.relevance import RetrievalSet
 from qaemb.tasks.resampling import mean_with_interval, paired_difference
-from qaemb.tasks.retrieval_fit import Fitted, Matrix, Problem, Rows, fit_and_score, inner_folds
+from qaemb.tasks.retrieval_fit import N_STEPS, Fitted, Fold, Matrix, Problem, Rows, fit_and_score, inner_folds
 from qaemb.tasks.retrieval_tables import Explained, explanations, mixture_table, question_table
 from qaemb.tasks.task import Features, MethodResult, TaskResult
 
@@ -40,9 +40,9 @@ def evaluate_retrieval(data: RetrievalSet, features: Features, settings: TaskSet
     """
     problem = _problem(data, features)
     splits = _splits(data, settings)
-    fitted = [
-        fit_and_score(problem, train, test, settings.seed) for train, test in tqdm(splits, desc="learn", unit="fold")
-    ]
+    with tqdm(total=len(splits) * N_STEPS, desc="learn weights", unit="fit") as bar:
+        folds = [Fold(problem, train, test, settings.seed, bar.update) for train, test in splits]
+        fitted = [fit_and_score(fold) for fold in folds]
     tested = np.concatenate([test for _, test in splits])
     by_method = _per_query(data, problem, fitted, tested)
     methods = [_method(name, own, fitted, settings) for name, own in by_method.items()]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qaemb.errors import BadInput
 from qaemb.tasks.answer_vectors import Usual, answer_vectors
 from qaemb.tasks.listwise import Judged, Mixture, Products, fit_weights, mean_loss
 from qaemb.tasks.task import Values
@@ -26,6 +27,9 @@ MIXTURES = {
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 N_INNER = 5
+N_STEPS = 2 * len(PENALTIES) * (N_INNER + 1)
+"""Fits of question weights in a fold: with and without the mass, by penalty, in all inner folds and once after."""
+
 _TINY = 1e-12
 
 
@@ -73,6 +77,17 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Fold:
+    """Queries to learn from and queries to test; `told` is called N_STEPS times while the fold is learnt."""
+
+    problem: Problem
+    train: Rows
+    test: Rows
+    seed: int
+    told: Callable[[], object]
+
+
+@dataclass(frozen=True)
 class Learnt:
     """Weights of the questions (questions,), and what was chosen: their penalty, and whether the mass counts.
 
@@ -101,19 +116,23 @@ class Fitted:
     learnt: Learnt
 
 
-def fit_and_score(problem: Problem, train: Rows, test: Rows, seed: int) -> Fitted:
-    """Return the test queries' scores by every method. Documents that are test queries have no part in learning."""
+def fit_and_score(fold: Fold) -> Fitted:
+    """Return the test queries' scores by every method. Documents that are test queries have no part in learning.
+
+    BadInput if too few queries are left to learn from.
+    """
+    problem, test = fold.problem, fold.test
     never, seen = problem.judged.never, problem.outside(test)
-    train = problem.learnable(train, seen)
-    learnt = min((_learn(problem, train, test, seed, mass) for mass in (True, False)), key=lambda one: one.loss)
+    fold = replace(fold, train=problem.learnable(fold.train, seen))
+    learnt = min((_learn(fold, counts_mass) for counts_mass in (True, False)), key=lambda one: one.loss)
     asked = learnt.products.of(test, np.ones(len(problem.margin), bool))
     scores = {name: own[test] for name, own in problem.plain.items()}
     scores |= {ANSWERS: asked.scores(np.ones(asked.n_weights)), WEIGHTED: asked.scores(learnt.weights)}
-    known = {name: own[train] for name, own in problem.plain.items()} | {WEIGHTED: learnt.held_out}
+    known = {name: own[fold.train] for name, own in problem.plain.items()} | {WEIGHTED: learnt.held_out}
     shares = {}
     for name, parts in MIXTURES.items():
-        learning = np.stack([per_query(known[part], never[train])[:, seen] for part in parts])
-        shares[name] = fit_weights(Mixture(learning), problem.of(train, seen), penalty=0.0)
+        learning = np.stack([per_query(known[part], never[fold.train])[:, seen] for part in parts])
+        shares[name] = fit_weights(Mixture(learning), problem.of(fold.train, seen), penalty=0.0)
         testing = np.stack([per_query(scores[part], never[test]) for part in parts])
         scores[name] = Mixture(testing).scores(shares[name])
     return Fitted(scores, shares, learnt)
@@ -134,33 +153,37 @@ def inner_folds(n: int, n_folds: int, seed: int) -> Iterator[tuple[Rows, Rows]]:
         yield np.setdiff1d(order, held), np.sort(held)
 
 
-def _learn(problem: Problem, train: Rows, test: Rows, seed: int, counts_mass: bool) -> Learnt:
+def _learn(fold: Fold, counts_mass: bool) -> Learnt:
     """Return the questions' weights with the penalty that has the least loss on held-out train queries.
 
     What the combinations learn from are the held-out scores: by the final weights, answers would look better on train
     queries than they are.
     """
+    problem, train = fold.problem, fold.train
     products = problem.products(train, counts_mass)
-    everything = np.ones(len(problem.margin), bool)
+    seen, everything = problem.outside(fold.test), np.ones(len(problem.margin), bool)
     total = np.zeros(len(PENALTIES))
     held_out = np.zeros((len(PENALTIES), len(train), len(problem.margin)))
-    for learn, held in inner_folds(len(train), N_INNER, seed):
-        own = problem.of(train[held], everything)
-        for number, weights in enumerate(_path(problem, products, train[learn], np.append(test, train[held]))):
+    for learn, held in inner_folds(len(train), N_INNER, fold.seed):
+        own = problem.of(train[held], seen)
+        for number, weights in enumerate(_path(fold, products, train[learn], np.append(fold.test, train[held]))):
             held_out[number, held] = products.of(train[held], everything).scores(weights)
-            total[number] += mean_loss(held_out[number, held], own) * len(held)
+            total[number] += mean_loss(held_out[number, held][:, seen], own) * len(held)
     best = int(total.argmin())
-    weights = _path(problem, products, train, test)[best]
+    weights = _path(fold, products, train, fold.test)[best]
     return Learnt(weights, PENALTIES[best], counts_mass, products, held_out[best], float(total[best]) / len(train))
 
 
-def _path(problem: Problem, products: Products, learn: Rows, hidden: Rows) -> list[Matrix]:
+def _path(fold: Fold, products: Products, learn: Rows, hidden: Rows) -> list[Matrix]:
     """Return the weights by penalty, each fit starting where the one with the next higher penalty ended."""
-    seen = problem.outside(hidden)
-    rows = problem.learnable(learn, seen)
-    scorer, judged = products.of(rows, seen), problem.of(rows, seen)
+    seen = fold.problem.outside(hidden)
+    rows = fold.problem.learnable(learn, seen)
+    if not len(rows):
+        raise BadInput("too few queries have a relevant document that is not a query itself to learn from them")
+    scorer, judged = products.of(rows, seen), fold.problem.of(rows, seen)
     weights, found = None, []
     for penalty in reversed(PENALTIES):
         weights = fit_weights(scorer, judged, penalty, weights)
         found.append(weights)
+        fold.told()
     return found[::-1]

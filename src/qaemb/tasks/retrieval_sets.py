@@ -41,6 +41,7 @@ def _beir(path: Path) -> RetrievalSet:
         builder.add_document(_value(row, "_id", place), _document(row, place), place)
     for place, row in json_rows(path / "queries.jsonl"):
         builder.add_query(_value(row, "_id", place), _value(row, "text", place), place)
+    builder.check_texts(str(path))
     for split in _SPLITS:
         file = path / "qrels" / f"{split}.tsv"
         for place, values in csv_rows(file, _QRELS, separator="\t") if file.exists() else ():
@@ -80,6 +81,7 @@ def _cranfield(path: Path) -> RetrievalSet:
         builder.add_document(name, f"{fields.get('T', '')} {_without_title(fields)}", place)
     for position, (place, _, fields) in enumerate(_cranfield_entries(path / "cran.qry"), start=1):
         builder.add_query(str(position), fields.get("W", ""), place)
+    builder.check_texts(str(path))
     for number, line in enumerate(read_text(path / "cranqrel").splitlines(), start=1):
         place, values = f"{path / 'cranqrel'}, line {number}", line.split()
         if not values:

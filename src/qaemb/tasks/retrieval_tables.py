@@ -57,6 +57,7 @@ def mixture_table(fitted: Sequence[Fitted]) -> pd.DataFrame:
 def explanations(own: Explained) -> pd.DataFrame:
     """Return of some test queries the document that the weighted answers put first, and the questions that did it.
 
+    Queries that answers liken to no document are left out.
     `contribution` adds up over all questions to the score; `share` is its part of that. `query_yes`, `document_yes`:
     the answers as probabilities.
     """
@@ -66,6 +67,8 @@ def explanations(own: Explained) -> pd.DataFrame:
     learnt = own.fitted.learnt
     for number, query in enumerate(own.tested[:_N_QUERIES]):
         document = int(scores[number].argmax())
+        if scores[number, document] <= 0:
+            continue
         contributions = learnt.products.queries[query] * learnt.weights * learnt.products.documents[document]
         texts = own.data.queries[names[query]], own.data.documents[documents[document]]
         margins = own.features.margin[own.features.rows(texts)].astype(np.float64)

@@ -63,7 +63,8 @@ def resampled_pairs(
     """Yield bootstrap samples of pairs, as numbers of pairs with repetition.
 
     Where every text stands in one pair, pairs are drawn. Where texts are shared, pairs are not independent: texts are
-    drawn, and a pair counts as often as its first text times as often as its second was drawn.
+    drawn, and a pair counts as often as its first text times as often as its second was drawn. A draw without any pair,
+    which few texts may give, is drawn again.
     """
     rng = np.random.default_rng(seed)
     n_texts = int(max(first.max(), second.max())) + 1
@@ -72,8 +73,11 @@ def resampled_pairs(
         if apart:
             yield rng.integers(len(first), size=len(first))
         else:
-            drawn = np.bincount(rng.integers(n_texts, size=n_texts), minlength=n_texts)
-            yield np.repeat(np.arange(len(first)), drawn[first] * drawn[second])
+            times = np.zeros(len(first), np.int64)
+            while not times.any():
+                drawn = np.bincount(rng.integers(n_texts, size=n_texts), minlength=n_texts)
+                times = drawn[first] * drawn[second]
+            yield np.repeat(np.arange(len(first)), times)
 
 
 def _measures(pairs: Pairs, features: Features) -> dict[str, Matrix]:
