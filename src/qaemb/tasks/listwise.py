@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float64]
 
 
+_GRADIENT = 1e-6  # where a fit ends; with scipy's 1e-5 weights still depend on where it began
 _LEAST = -1e6  # the score of what is never picked; finite, as 0 * infinity is not a number
 
 
@@ -107,9 +108,8 @@ def fit_weights(scorer: Scorer, judged: Judged, penalty: float, start: Matrix | 
         gradient = scorer.gradient(pull / len(pull)) + penalty * away / size
         return value + penalty / 2 * (away @ away) / size, gradient
 
-    found = minimize(
-        loss, np.ones(size) if start is None else start, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * size
-    )
+    begin, bounds = np.ones(size) if start is None else start, [(0.0, None)] * size
+    found = minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds, options={"gtol": _GRADIENT})
     return np.asarray(found.x, np.float64)
 
 
