@@ -180,6 +180,7 @@ WRONG_SOURCES = [
     (SOURCE.replace("format: labelled", "format: lee"), "format `lee`"),
     (SOURCE.replace("skip: 1", "skip: -1"), "source.yaml: skip"),
     (SOURCE + "rows: 3\n", "and no others"),
+    (SOURCE.replace("{train:", "{dev:"), "source.yaml: files.dev"),
     (SOURCE.replace("Words", "Word"), "no column `Word`"),
 ]
 
