@@ -20,7 +20,8 @@ def test_the_manifest_names_what_is_served(published):
     assert list(manifest) == ["job", "answerer", "answerer_key", "answers_sha256", "questions", "sets"]
     assert manifest["questions"][0] == {"name": "q00", "text": "Does the text mention thing 0?"}
     files = {path.name for path in (published.repo / "data").iterdir()}
-    assert files == {"manifest.json", "registry.db", "online_store.db", "answers.parquet", "answers_wide.parquet"}
+    assert files == {"manifest.json", "versions.json", "registry.db", "online_store.db", "answers.parquet", "history"}
+    assert {path.name for path in (published.repo / "history").iterdir()} == {"the-key.parquet", "versions.json"}
 
 
 def test_a_matrix_that_changed_after_its_approval_is_refused(project, make_settings):
