@@ -53,7 +53,7 @@ def repo(tmp_path_factory):
     assert build_store(repo, FIRST, SEGMENTS, REBOUGHT, at(MAY)) == 1
     longer = np.column_stack([REBOUGHT, [7.0, 8.0, 9.0]])
     assert build_store(repo, LONGER, SEGMENTS, longer, at(JUNE)) == 3
-    files = [path for path in sorted((repo / "history").iterdir())]
+    files = sorted((repo / "history").iterdir())
     before = [path.read_bytes() for path in files]
     assert build_store(repo, LONGER, SEGMENTS, longer, at(NOW)) == 0
     assert [path.read_bytes() for path in files] == before

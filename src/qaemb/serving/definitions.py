@@ -50,11 +50,12 @@ def feast_objects(manifest: Manifest | None, versions: Sequence[Version] = ()) -
     """Return the Feast objects by the name of a module's variable (empty where nothing is published).
 
     `feast apply` and `feast serve` see module-level objects only, so feature_repo/definitions.py takes the dictionary
-    as its variables. All but services have a version in their names, so that answers of two versions never meet in one
-    view, also while a store on a server goes from one to the next: `answers_V` serves one array per segment, online and
-    offline, `questions_V` names the array's elements on demand, `new_answers_V` takes new ones. A service `SET` offers a
-    set's questions, in its order. A service `SET_v_HASH` offers one of `versions`: from the array where that has its
-    questions, else offline only, from a view `history_HASH` with a Float32 feature per question.
+    as its variables. Views and sources have a version in their names, so that answers of two versions never meet in one
+    view, also while a store on a server goes from one to the next. `answers_V` serves one array per segment, online and
+    offline, `questions_V` names the array's elements on demand, `new_answers_V` takes new ones.
+
+    A service `SET` offers a set's questions, in its order. A service `SET_v_HASH` offers one of `versions`: from the
+    array where that has its questions, else offline only, from a view `history_HASH` with a feature per question.
     """
     if manifest is None:
         return {}

@@ -7,8 +7,9 @@ again adds nothing, and one more question adds one column. What was known at a t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,17 +19,19 @@ from qaemb.errors import BadInput
 from qaemb.files import read_table, write_table
 from qaemb.serving.manifest import ENTITY, TIMESTAMP
 
-_TIME = "datetime64[us, UTC]"
 _KEYS = [ENTITY, TIMESTAMP]
 
 
 def history_table(
-    segments: Sequence[str], times: NDArray[np.datetime64], question_ids: Sequence[str], margins: np.ndarray
+    segments: Iterable[str], times: Any, question_ids: Sequence[str], margins: np.ndarray
 ) -> pd.DataFrame:
-    """Return a history of full rows: margins (segments, questions), NaN where a cell was not known at its time."""
+    """Return a history of full rows: margins (segments, questions), NaN where a cell was not known at its time.
+
+    `times` are what pandas takes for times, a time a segment; without a zone they are UTC.
+    """
     table = pd.DataFrame(np.asarray(margins, dtype=np.float32), columns=list(question_ids))
-    table.insert(0, ENTITY, np.array(segments, dtype=object))
-    table.insert(1, TIMESTAMP, pd.to_datetime(times, utc=True).astype(_TIME))
+    table.insert(0, ENTITY, np.array(list(segments), dtype=object))
+    table.insert(1, TIMESTAMP, pd.DatetimeIndex(pd.to_datetime(times, utc=True)).as_unit("us"))
     return table
 
 
@@ -38,7 +41,6 @@ def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     `merged(table, table)` is `table`, and so is a merge with any part of what it knew.
     """
     both = pd.concat([old, new], ignore_index=True)
-    both[TIMESTAMP] = both[TIMESTAMP].astype(_TIME)
     if both.duplicated(_KEYS).any():
         both = both.groupby(_KEYS, as_index=False, sort=False).last()
     both = both.sort_values(_KEYS, kind="stable", ignore_index=True)
@@ -60,13 +62,13 @@ def known(full: pd.DataFrame, question_ids: Sequence[str]) -> pd.DataFrame:
     """
     table = full.reindex(columns=[*_KEYS, *question_ids])
     values = table[list(question_ids)].to_numpy(np.float32)
-    return table[~_same_as_before(table, values).all(axis=1)].reset_index(drop=True)
+    return table.iloc[_news(_same_as_before(table, values))].reset_index(drop=True)
 
 
 def without(history: pd.DataFrame, segments: Sequence[str]) -> pd.DataFrame:
     """Return the table (any with a segment column) without the rows of some segments; itself where it has none."""
     gone = history[ENTITY].isin(list(segments))
-    return history[~gone].reset_index(drop=True) if gone.any() else history
+    return history.loc[~gone].reset_index(drop=True) if gone.any() else history
 
 
 def history_keys(folder: Path) -> list[str]:
@@ -106,7 +108,7 @@ def _changes(table: pd.DataFrame) -> pd.DataFrame:
     values = full[names].to_numpy(np.float32)
     same = _same_as_before(full, values)
     news = history_table(full[ENTITY], full[TIMESTAMP], names, np.where(same, np.float32(np.nan), values))
-    return news[~same.all(axis=1)].reset_index(drop=True)
+    return news.iloc[_news(same)].reset_index(drop=True)
 
 
 def _same_as_before(table: pd.DataFrame, values: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -114,3 +116,8 @@ def _same_as_before(table: pd.DataFrame, values: NDArray[np.float32]) -> NDArray
     follows = (table[ENTITY] == table[ENTITY].shift()).to_numpy()[:, None]
     before = np.roll(values, 1, axis=0)
     return np.isnan(values) | (follows & (values == before))
+
+
+def _news(same: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return the rows in which some cell is news."""
+    return np.flatnonzero((~same).any(axis=1))

@@ -95,8 +95,8 @@ class ServedFeatures:
         absent = [segment for segment in dict.fromkeys(segments) if segment not in found]
         if absent and missing == "refuse":
             raise BadInput(
-                f"{len(absent)} segments have no answers under `{service}` that may be served, first {absent[0]!r}; give "
-                "their texts to `features_for`, with an answerer, or ask for missing='nan'"
+                f"{len(absent)} segments have no answers under `{service}` that may be served, first {absent[0]!r}; "
+                "give their texts to `features_for`, with an answerer, or ask for missing='nan'"
             )
         none = np.full(len(names), np.nan, np.float32)
         rows = np.array([found.get(segment, none) for segment in segments], np.float32).reshape(-1, len(names))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from qaemb.files import read_table, write_table
 from qaemb.serving.history import filled, history_table, known, merged, read_history
@@ -24,7 +24,7 @@ def version_file(version_id: str) -> str:
     return f"{_VERSIONS}/{version_id}.parquet"
 
 
-def array_table(segments: Sequence[str], margins: np.ndarray, times: NDArray[np.datetime64]) -> pd.DataFrame:
+def array_table(segments: Sequence[str], margins: np.ndarray, times: Any) -> pd.DataFrame:
     """Return `segment`, `margins` (a float32 array of all questions) and `event_timestamp`, a row per segment."""
     table = history_table(segments, times, [], np.empty((len(segments), 0)))
     table.insert(1, ARRAY, list(np.asarray(margins, dtype=np.float32)))
@@ -42,7 +42,7 @@ def write_offline(
     full = {key: filled(history) for key, history in histories.items()}
     served = known(full[manifest.answerer_key], manifest.question_ids)
     margins = served[manifest.question_ids].to_numpy(np.float32)
-    write_table(data / ARRAY_FILE, array_table(served[ENTITY], margins, served[TIMESTAMP].to_numpy()))
+    write_table(data / ARRAY_FILE, array_table(list(served[ENTITY]), margins, served[TIMESTAMP]))
     for version in versions:
         if not manifest.serves(version):
             write_table(data / version_file(version.id), _version_table(full[version.answerer_key], version))
@@ -75,7 +75,7 @@ def read_arrays(data: Path, manifest: Manifest) -> pd.DataFrame:
     fits = table[ARRAY].map(lambda array: array is not None and len(array) == width).to_numpy(bool)
     own = table[fits]
     margins = np.stack(own[ARRAY].to_list()) if len(own) else np.empty((0, width))
-    return history_table(own[ENTITY], own[TIMESTAMP].to_numpy(), manifest.question_ids, margins)
+    return history_table(own[ENTITY], own[TIMESTAMP], manifest.question_ids, margins)
 
 
 def append_arrays(data: Path, new: pd.DataFrame) -> None:

@@ -130,7 +130,7 @@ def _superseded(repo: Path, manifest: Manifest) -> list[str]:
 
 
 def _switch_server(repo: Path, manifest: Manifest, superseded: list[str]) -> None:
-    """Let services on a server go over to the new array, then drop the old ones; a kill leaves this to the next time."""
+    """Let services on a server go over to the new array, then drop old ones; a kill leaves this to the next time."""
     path = repo / "data" / _SUPERSEDED
     write_json(path, superseded)
     store = open_store(repo)

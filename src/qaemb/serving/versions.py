@@ -1,4 +1,4 @@
-"""Versions of what is served: an answerer's answers to the questions of one set, and the services by which they are asked.
+"""Versions of what is served: an answerer's answers to the questions of one set, and the service by which to ask them.
 
 The service of a set, `core`, gives what is published now. The service of a version, `core_v_0a1b2c3d`, gives the same
 columns of the same answerer for ever, whatever is published later.
