@@ -15,6 +15,7 @@ from qaemb.errors import BadInput, BadMatrix, BadParameter
 from qaemb.files import read_json, read_table
 from qaemb.identity import file_sha256
 from qaemb.questions import Question, load_set
+from qaemb.questions.sets import read_set_file
 from qaemb.serving import Manifest, ServedFeatures, build_store
 from qaemb.settings import PublishSettings, Settings
 from qaemb.workspace import Workspace
@@ -109,10 +110,23 @@ def _manifest(settings: Settings, workspace: Workspace, spec: PublishSettings) -
         answerer_key=answers["key"],
         answers_sha256=digest,
         questions=tuple(Question(question.name, question.text) for question in questions),
-        sets={name: tuple(member.name for member in load_set(workspace.questions, name)) for name in spec.sets},
+        sets={name: _members(workspace, name) for name in spec.sets},
         approximates=answers.get("approximates", {}).get("claim"),
         ttl_days=spec.ttl_days,
     )
+
+
+def _members(workspace: Workspace, set_name: str) -> tuple[str, ...]:
+    """Return the questions of a set of the bank or, where that has none of this name, of one that `select` chose."""
+    files = sorted(workspace.selected.glob("*.yaml")) if workspace.selected.exists() else []
+    chosen = {file.name: file.names for file in map(read_set_file, files)}
+    try:
+        return tuple(member.name for member in load_set(workspace.questions, set_name))
+    except BadInput as error:
+        members = chosen.get(set_name)
+        if members is None:
+            raise BadInput(f"publish.sets: {error}; chosen by `select` are {', '.join(chosen) or 'none'}") from error
+        return members
 
 
 def _answers_spec(workspace: Workspace, job: str) -> dict[str, Any]:
