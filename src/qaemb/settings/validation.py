@@ -22,6 +22,7 @@ class DriftSettings(Section):
     max_ks: float = Field(0.2, ge=0, le=1, description="largest Kolmogorov-Smirnov distance of its margins")
     max_mass_change: float = Field(0.1, ge=0, le=1, description="largest change of its mean mass")
     max_flipped: float = Field(0.2, ge=0, le=1, description="largest share of common texts with another yes/no")
+    max_reordered: float = Field(0.5, ge=0, le=2, description="largest 1 - Spearman's rho of margins of common texts")
     max_new_constant: int = Field(0, ge=0, description="questions that got both answers and now get one")
     max_new_redundant: int = Field(0, ge=0, description="pairs of questions whose answers became the same")
     redundant_r: float = Field(0.95, gt=0, le=1, description="|Spearman's rho| at which answers count as the same")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from qaemb.validation.drift.compare import MEASURES, Drift
+from qaemb.validation.drift.compare import Drift
+from qaemb.validation.drift.measures import MEASURES
 from qaemb.validation.rules import Rule, Table
 
 QUESTIONS, PAIRS = DRIFT_TABLES = "drift_questions", "drift_pairs"
@@ -17,6 +18,7 @@ def drift_tables(drift: Drift) -> list[Table]:
         _within("ks", "the Kolmogorov-Smirnov distance of the margins is at most", limits.max_ks),
         _within("mass_change", "the mean mass moved by at most", limits.max_mass_change, both_ways=True),
         _within("flipped", "the share of common texts with another yes/no is at most", limits.max_flipped),
+        _within("reordered", "1 - Spearman's rho of the margins of common texts is at most", limits.max_reordered),
         Rule(
             "ExpectColumnSumToBeBetween",
             f"at most {limits.max_new_constant} questions get one answer only, and got both",

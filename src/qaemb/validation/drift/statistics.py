@@ -62,6 +62,14 @@ def p_of_flips(n_flipped: int, n: int, limit: float) -> float:
     return float(stats.binom.sf(n_flipped - 1, n, limit))
 
 
+def p_of_weaker(rho: float, n: int, limit: float) -> float:
+    """Return the one-sided p of Spearman's `rho` of `n` texts if it is `limit`; 1 below four texts or for NaN."""
+    if n < 4 or np.isnan(rho):
+        return 1.0
+    r, r0 = (min(max(value, -1 + 1e-12), 1 - 1e-12) for value in (rho, limit))
+    return float(stats.norm.cdf((np.arctanh(r) - np.arctanh(r0)) * np.sqrt((n - 3) / (1 + r0**2 / 2))))
+
+
 def rank_correlation(margin: Floats) -> Floats:
     """Return Spearman's rho of the columns (q, q) of margins (n, q); 0 with a question that never varies."""
     ranks = stats.rankdata(margin, axis=0)

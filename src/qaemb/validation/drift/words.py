@@ -8,12 +8,19 @@ from typing import Any
 
 import pandas as pd
 
-from qaemb.validation.drift.compare import MEASURES, Drift
+from qaemb.validation.drift.compare import Drift
+from qaemb.validation.drift.measures import MEASURES
 from qaemb.validation.drift.texts import CHANGED
 
 _MAX_PRINTED = 10  # questions with their texts; the page has all
 _MAX_NAMED = 5  # names in a sentence
-_NAMES = {"rate_change": "the yes rate", "ks": "the margins", "mass_change": "the mass", "flipped": "flipped answers"}
+_NAMES = {
+    "rate_change": "the yes rate",
+    "ks": "the margins",
+    "mass_change": "the mass",
+    "flipped": "flipped answers",
+    "reordered": "the order of texts",
+}
 _WIDTH = 100  # characters of a printed text
 
 
@@ -31,7 +38,8 @@ def headline(drift: Drift) -> str:
     if drift.questions["new_constant"].any():
         parts.append(f"{int(drift.questions['new_constant'].sum())} got both answers and now get one")
     if len(drift.pairs):
-        parts.append(f"{len(drift.pairs)} pairs of questions became the same")
+        pairs = "1 pair" if len(drift.pairs) == 1 else f"{len(drift.pairs)} pairs"
+        parts.append(f"{pairs} of questions became the same")
     return f"{against}: {', '.join(parts)}"
 
 
@@ -41,13 +49,16 @@ def notes(drift: Drift) -> list[str]:
     told = [_answerers(drift), _texts(drift)]
     if len(drift.moved):
         told.append(f"Beyond their limits: {_measures(drift)}.")
+        if len(drift.common):
+            rho = 1 - drift.questions["reordered"].median()
+            told.append(f"Median rank correlation of margins before and now, on common texts: {rho:.2f}.")
     if before.segmentation != now.segmentation:
         told.append(f"The reference is of segmentation {before.segmentation}, the job of {now.segmentation}.")
     if before.dataset != now.dataset:
         told.append(f"The reference is of data set {before.dataset}, the job of {now.dataset}.")
     for names, what in ((drift.added, "new"), (drift.removed, "no longer asked")):
         if names:
-            told.append(f"{len(names)} questions are {what} and not compared: {', '.join(names)}.")
+            told.append(f"Not compared, as they are {what}: {', '.join(names)}.")
     if drift.renamed:
         pairs = ", ".join(f"{old} is now {new}" for old, new in drift.renamed.items())
         told.append(f"The same words under another name: {pairs}.")
@@ -112,7 +123,11 @@ def _mass(row: Any) -> str:
 
 
 def _flipped(row: Any) -> str:
-    return f"{row.flipped:.1%} of common texts flipped (rank correlation {row.rho:.2f})"
+    return f"{row.flipped:.1%} of common texts flipped"
+
+
+def _reordered(row: Any) -> str:
+    return f"common texts in another order: rank correlation {1 - row.reordered:.2f}"
 
 
 _SAID: dict[str, Callable[[Any], str]] = {
@@ -120,6 +135,7 @@ _SAID: dict[str, Callable[[Any], str]] = {
     "ks": _margins,
     "mass_change": _mass,
     "flipped": _flipped,
+    "reordered": _reordered,
 }
 
 
