@@ -148,4 +148,4 @@ lock-vllm:
 		| sed -E 's/^torch==.*/torch==2.13.0/') > requirements-vllm.txt
 
 clean:
-	rm -rf data/work reports feature_repo/data build
+	rm -rf data/work reports feature_repo/data feature_repo/history build

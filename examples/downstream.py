@@ -1,7 +1,8 @@
 """A downstream model on published answers: trained on the feature store's history, used on its online features.
 
 Predicts one gold property of a sentence from the answers to all other questions of a published set, by logistic
-regression, and prints the score on stories that it was not trained on. Run `dvc repro publish` first, then
+regression, and prints the score on stories that it was not trained on. The model is logged in MLflow with the version
+of its features, and what predicts at the end is what was loaded from there. Run `dvc repro publish` first, then
 
     python examples/downstream.py [SET]
 """
@@ -10,19 +11,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from qaemb.errors import BadInput, QaembError
 from qaemb.files import read_table
-from qaemb.serving import open_store, read_manifest
+from qaemb.serving import read_manifest
 from qaemb.settings import load_settings
+from qaemb.stages import downstream
+from qaemb.stages.downstream import Rows
+from qaemb.tracking import Tracker
 from qaemb.workspace import Workspace
 
 
@@ -42,24 +45,6 @@ def most_balanced_property(sentences: pd.DataFrame, properties: list[str]) -> st
     return str((shares - 0.5).abs().idxmin())
 
 
-def historical(store: Any, set_name: str, segments: list[str]) -> pd.DataFrame:
-    """Return the set's features of segments from the offline store, one row per segment in the given order."""
-    asked = pd.DataFrame({"segment": list(dict.fromkeys(segments)), "event_timestamp": pd.Timestamp.now(tz="UTC")})
-    table = store.get_historical_features(entity_df=asked, features=store.get_feature_service(set_name)).to_df()
-    return table.set_index("segment").loc[segments]
-
-
-def online(store: Any, set_name: str, segments: list[str]) -> pd.DataFrame:
-    """Return the set's features of segments from the online store, in the given order."""
-    rows = [{"segment": segment} for segment in segments]
-    return store.get_online_features(features=store.get_feature_service(set_name), entity_rows=rows).to_df()
-
-
-def fit(features: np.ndarray, truth: np.ndarray) -> Pipeline:
-    """Return a logistic regression on standardised answers."""
-    return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)).fit(features, truth)
-
-
 def main(root: Path, set_name: str = "core") -> float:
     """Train, compare offline with online predictions, print and return the AUC on the test stories."""
     workspace = Workspace(root)
@@ -75,20 +60,23 @@ def main(root: Path, set_name: str = "core") -> float:
     target = most_balanced_property(sentences, [str(name) for name in sentences if name in set(questions.dropna())])
     names = [name for name in members if questions[name] != target]
 
-    store = open_store(workspace.feature_repo)
     train, test = (sentences[sentences["split"] == split] for split in ("train", "test"))
-    model = fit(historical(store, set_name, list(train["segment_id"]))[names].to_numpy(), train[target].to_numpy())
+    rows = Rows(list(train["segment_id"]), pd.Timestamp.now(tz="UTC"), list(train[target]), target)
+    estimator = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
+    model = downstream.train(workspace, set_name, rows, estimator, names)
     asked = list(test["segment_id"])
-    offline_yes = model.predict_proba(historical(store, set_name, asked)[names].to_numpy())[:, 1]
-    online_yes = model.predict_proba(online(store, set_name, asked)[names].to_numpy())[:, 1]
-    assert np.array_equal(offline_yes, online_yes), "the online store serves other values than the history"
+    offline_yes = model.predict_proba(downstream.features_then(workspace, model.contract, asked, rows.asked_at))[:, 1]
+    auc = float(roc_auc_score(test[target], offline_yes))
 
-    auc = float(roc_auc_score(test[target], online_yes))
+    model_id = downstream.log(workspace, f"{target} from {set_name}", model, rows, {"auc": auc})
+    loaded = Tracker(workspace.mlruns).load_feature_model(model_id)
+    online_yes = downstream.predict_now(workspace, loaded, asked)[:, 1]
+    assert np.array_equal(offline_yes, online_yes), "the online store serves other values than the history"
     print(
         f"{len(train)} sentences to train, {len(test)} of other stories to test, {len(names)} questions of `{set_name}`"
     )
     print(f"property `{target}` from the answers to other questions: AUC {auc:.3f} (0.5 is chance)")
-    print("offline and online predictions are the same")
+    print(f"offline and online predictions are the same; model {model_id} of service `{model.contract.service}`")
     return auc
 
 

@@ -79,7 +79,7 @@ def test_the_matrix_has_the_contracts_shape_and_order(settings, workspace, job, 
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith(f"answers {job}: {n} cells wanted, 0 in the store, {n} to answer in 2 blocks, ")
     assert out[-1].startswith(f"answers {job}: {n} cells, {n} answered now, ")
-    assert set(contents(workspace, job)) == {"margin.parquet", "mass.parquet", "spec.json"}
+    assert set(contents(workspace, job)) == {"margin.parquet", "mass.parquet", "answered.parquet", "spec.json"}
 
 
 def test_the_spec_says_what_the_matrix_is(settings, workspace):
@@ -92,6 +92,15 @@ def test_the_spec_says_what_the_matrix_is(settings, workspace):
     assert spec["questions"][0] == {"name": "food", "question_id": BANK[0].question_id, "text": BANK[0].text}
     assert (spec["answerer"], spec["segmentation"], spec["set"], spec["n_cut"]) == ("llm", "tr", "two", 0)
     assert {"prompt", "labels", "dtype", "engine_version"} < set(spec["spec"])
+
+
+def test_the_time_of_each_row_is_that_of_its_blocks(settings, workspace):
+    answers(settings, workspace, "small")
+    table = pd.read_parquet(workspace.answers("small") / "answered.parquet")
+    assert table["segment_id"].tolist() == [text_id(text) for text in TEXTS]
+    assert str(table["answered_at"].dt.tz) == "UTC"
+    now = pd.Timestamp.now(tz="UTC")
+    assert table["answered_at"].between(now - pd.Timedelta(minutes=5), now).all()
 
 
 def test_figures_are_those_of_this_run(settings, workspace):

@@ -36,7 +36,9 @@ def settings(store: str, **ray) -> Settings:
 
 
 def matrices(workspace: Workspace) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in workspace.answers("job").iterdir()}
+    """All files of the job but the times at which it was answered."""
+    files = workspace.answers("job").iterdir()
+    return {path.name: path.read_bytes() for path in files if path.name != "answered.parquet"}
 
 
 @pytest.mark.slow

@@ -31,10 +31,10 @@ def _function(names):
 
 
 def test_the_naming_function_slices_by_place_and_stands_missing_rows():
-    named = _function(["food", "it's"])({"margins": [[1.5, -2.0], None, np.float32([3, 4])]})
+    named = _function(["food", "it's"])({"margins": [[1.5, -2.0], None, np.float32([3, 4]), [None, 1.0]]})
     assert list(named) == ["food", "it's"]
-    assert named["food"] == pytest.approx([1.5, np.nan, 3.0], nan_ok=True)
-    assert named["it's"] == pytest.approx([-2.0, np.nan, 4.0], nan_ok=True)
+    assert named["food"] == pytest.approx([1.5, np.nan, 3.0, np.nan], nan_ok=True)
+    assert named["it's"] == pytest.approx([-2.0, np.nan, 4.0, 1.0], nan_ok=True)
     assert all(type(value) is float for value in named["food"])
 
 

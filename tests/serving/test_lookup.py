@@ -8,7 +8,7 @@ import pytest
 
 from qaemb.errors import BadInput, BadMatrix
 from qaemb.identity import text_id
-from qaemb.serving import ServedFeatures, features_for, open_store
+from qaemb.serving import ServedFeatures, features_for, historical_features
 
 CORE = ["q07", "q02", "q05", "q11"]
 
@@ -37,12 +37,13 @@ def test_new_texts_are_answered_once_and_then_served_everywhere(published, serve
     assert np.array_equal(first.loc[[published.texts[0]]].to_numpy()[0], published.margins[0, [7, 2, 5, 11]])
     everything = served.features_for(["A new text."], "full")
     assert np.array_equal(everything[CORE].to_numpy()[0], first.to_numpy()[0])
-    asked = pd.DataFrame({"segment": [text_id("A new text.")], "event_timestamp": pd.Timestamp("2026-01-01", tz="UTC")})
-    store = open_store(published.repo)
-    history = store.get_historical_features(entity_df=asked, features=store.get_feature_service("core")).to_df()
-    assert np.array_equal(history[CORE].to_numpy(np.float32)[0], first.to_numpy()[0])
-    wide = store.get_historical_features(entity_df=asked, features=[f"answers_wide:{name}" for name in CORE]).to_df()
-    assert np.array_equal(wide[CORE].to_numpy()[0], first.to_numpy()[0])
+    now = pd.Timestamp.now(tz="UTC")
+    asked = pd.DataFrame({"text": ["A new text."], "event_timestamp": now})
+    history = historical_features(published.repo, asked, "core")
+    assert np.array_equal(history[CORE].to_numpy()[0], first.to_numpy()[0])
+    before = asked.assign(event_timestamp=now - pd.Timedelta(hours=1))
+    with pytest.raises(BadInput, match=r"1 of 1 rows have no answer under `core` at their time.*answered only at"):
+        historical_features(published.repo, before, "core")
 
 
 def test_two_processes_worth_of_pushes_lose_no_row(published, served, answerer):
@@ -55,7 +56,7 @@ def test_two_processes_worth_of_pushes_lose_no_row(published, served, answerer):
         job.start()
     for job in jobs:
         job.join()
-    rows = pd.read_parquet(published.repo / "data" / "answers_wide.parquet")["segment"]
+    rows = pd.read_parquet(published.repo / "data" / "answers.parquet")["segment"]
     assert {text_id("Racing text 0."), text_id("Racing text 1.")} <= set(rows)
     assert rows.is_unique
 

@@ -5,8 +5,10 @@ import shutil
 
 import pandas as pd
 import pytest
+import yaml
 
 from qaemb.errors import BadInput, BadMatrix, BadParameter
+from qaemb.serving import ServedFeatures
 from qaemb.stages.publish import features, publish, show_features
 
 
@@ -20,7 +22,8 @@ def test_the_manifest_names_what_is_served(published):
     assert list(manifest) == ["job", "answerer", "answerer_key", "answers_sha256", "questions", "sets"]
     assert manifest["questions"][0] == {"name": "q00", "text": "Does the text mention thing 0?"}
     files = {path.name for path in (published.repo / "data").iterdir()}
-    assert files == {"manifest.json", "registry.db", "online_store.db", "answers.parquet", "answers_wide.parquet"}
+    assert files == {"manifest.json", "versions.json", "registry.db", "online_store.db", "answers.parquet", "history"}
+    assert {path.name for path in (published.repo / "history").iterdir()} == {"the-key.parquet", "versions.json"}
 
 
 def test_a_matrix_that_changed_after_its_approval_is_refused(project, make_settings):
@@ -42,6 +45,26 @@ def test_a_matrix_without_a_verdict_is_refused(project, make_settings):
 def test_a_set_that_does_not_exist_is_refused(project, make_settings):
     with pytest.raises(BadInput, match="no question set `gold`"):
         publish(make_settings(sets=["gold"]), project)
+
+
+def test_a_set_that_select_chose_is_served_unless_the_bank_has_one_of_its_name(project, make_settings):
+    project.selected.mkdir(parents=True)
+    for file, name, members in (("a", "selected_a", ["q09", "q01"]), ("b", "core", ["q00"])):
+        text = yaml.safe_dump({"set": name, "provenance": "p", "questions": members})
+        (project.selected / f"{file}.yaml").write_text(text)
+    with pytest.raises(
+        BadInput, match=r"publish.sets: there is no question set `gold`.*by `select` are selected_a, core"
+    ):
+        publish(make_settings(sets=["gold"]), project)
+    publish(make_settings(sets=["selected_a", "core"]), project)
+    served = ServedFeatures(project.feature_repo)
+    assert served.columns("selected_a") == ["q09", "q01"]
+    assert served.columns("core") == ["q07", "q02", "q05", "q11"]
+    served.features_for(["Sentence 0 of alpha."], "selected_a")
+    chosen = {"set": "selected_a", "questions": ["q09", "rain"]}
+    (project.selected / "a.yaml").write_text(yaml.safe_dump(chosen))
+    with pytest.raises(BadInput, match="set `selected_a` can't be published: job `j` has no answers to `rain`"):
+        publish(make_settings(sets=["selected_a"]), project)
 
 
 def test_missing_answers_are_named(project, make_settings):

@@ -11,7 +11,7 @@ import pytest
 from qaemb.errors import BadInput
 from qaemb.serving import Manifest, build_store, open_store, read_manifest
 
-NOW = pd.Timestamp("2026-01-01", tz="UTC")
+NOW = pd.Timestamp("2099-01-01", tz="UTC")
 CORE = ["q07", "q02", "q05", "q11"]
 
 FRESH_PROCESS = """
@@ -43,29 +43,21 @@ def test_online_and_historical_features_of_a_service_are_the_source(published, s
     assert np.array_equal(offline[CORE].to_numpy(np.float32), source)
 
 
-def test_the_wide_view_has_a_float32_column_per_question(published, store):
-    features = [f"answers_wide:{name}" for name in published.names]
-    table = _history(store, published.segments, features)[published.names]
-    assert set(table.dtypes) == {np.dtype(np.float32)}
-    assert np.array_equal(table.to_numpy(), published.margins)
-
-
 def test_an_unknown_segment_is_nan_everywhere(published, store):
     service = store.get_feature_service("core")
     rows = [{"segment": "never seen"}, {"segment": published.segments[0]}]
     online = store.get_online_features(features=service, entity_rows=rows).to_df()[CORE]
     assert online.iloc[0].isna().all()
     assert online.iloc[1].notna().all()
-    assert _history(store, ["never seen", published.segments[0]], ["answers_wide:q00"])["q00"].isna().tolist() == [
-        True,
-        False,
-    ]
+    assert _history(store, ["never seen", published.segments[0]], service)["q07"].isna().tolist() == [True, False]
 
 
-def test_there_is_a_service_for_each_set(store):
+def test_there_is_a_service_for_each_set_and_its_version(published, store):
     services = {service.name: service for service in store.list_feature_services()}
-    assert set(services) == {"core", "full"}
-    assert [field.name for field in services["core"].feature_view_projections[0].features] == CORE
+    core, full = read_manifest(published.repo).versions
+    assert set(services) == {"core", "full", core.service, full.service}
+    for name in ("core", core.service):
+        assert [field.name for field in services[name].feature_view_projections[0].features] == CORE
 
 
 def test_the_on_demand_view_works_in_a_fresh_process(published):

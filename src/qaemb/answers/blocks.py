@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qaemb.answers.answerer import Answers
-from qaemb.answers.provenance import Provenance
+from qaemb.answers.provenance import UNKNOWN_TIME, Provenance, utc_seconds
+from qaemb.errors import StoreError
 from qaemb.identity import json_id
 
 BLOCK_FILE = re.compile(r"(?P<block>[0-9a-f]{20}-[0-9a-f]{20})-(?P<digest>[0-9a-f]{64})\.parquet")
@@ -54,6 +55,15 @@ class BlockFile:
         """How the answers were made; None for a block written without."""
         metadata = (self.file.schema_arrow.metadata or {}).get(_METADATA)
         return Provenance(**json.loads(metadata)) if metadata else None
+
+    @property
+    def answered_at(self) -> np.datetime64:
+        """When its cells were answered (UTC, seconds): UNKNOWN_TIME for a block that does not say."""
+        made = self.provenance
+        try:
+            return utc_seconds(made.answered_at) if made else UNKNOWN_TIME
+        except ValueError as error:
+            raise StoreError(f"block {self.name} says no time at which it was answered: {error}") from error
 
     def answers(self, question_ids: Sequence[str]) -> Answers:
         """Return margin and mass (rows, questions) of some of its questions."""

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
+import numpy as np
+
+UNKNOWN_TIME = np.datetime64("2000-01-01T00:00:00", "s")
+"""Stands for the time of answers whose block does not say when they were made: before any that does."""
+
 _PACKAGES = {  # by engine: what computes
     "reference": ("torch", "transformers"),
     "shared": ("torch", "transformers"),
@@ -27,6 +32,16 @@ class Provenance:
     qaemb: str
     packages: Mapping[str, str] = field(default_factory=dict)
     source: str | None = None  # of engine `published`: the export that the answers came with
+
+
+def utc_seconds(time: str) -> np.datetime64:
+    """Return an ISO 8601 time as UTC (datetime64[s]), one without a zone as UTC; ValueError where it is none.
+
+    >>> utc_seconds("2026-11-26T14:00:00+02:00")
+    np.datetime64('2026-11-26T12:00:00')
+    """
+    found = datetime.fromisoformat(time)
+    return np.datetime64(found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found, "s")
 
 
 def provenance_now(engine: str, source: str | None = None) -> Provenance:

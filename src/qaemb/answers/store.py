@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from qaemb.answers.answerer import Answers
 from qaemb.answers.blobs import Blobs, open_blobs
 from qaemb.answers.blocks import BLOCK_FILE, BlockFile, block_bytes, block_name, parse_block
-from qaemb.answers.provenance import Provenance
+from qaemb.answers.provenance import UNKNOWN_TIME, Provenance
 from qaemb.errors import BadInput, StoreError
 from qaemb.identity import json_id
 
@@ -135,6 +135,23 @@ class Store:
                 number[own] = np.where(number[own] < 0, len(blocks), number[own])
                 blocks.append(block)
         return number, blocks
+
+    def answered(
+        self, segment_ids: Sequence[str], question_ids: Sequence[str], asked: Mask | None = None
+    ) -> NDArray[np.datetime64]:
+        """Return when each segment's row was complete, UTC, datetime64[s]: the latest time of the blocks of its cells.
+
+        `asked` (segments, questions) says which cells count, None: all. UNKNOWN_TIME where no block says a time. Errors
+        as in `read`.
+        """
+        latest = np.full(len(segment_ids), UNKNOWN_TIME)
+        open_cells = np.ones((len(segment_ids), len(question_ids)), np.bool_) if asked is None else asked.copy()
+        for block, target, _, columns in self._overlaps(segment_ids, question_ids):
+            own = target[:, None], np.array([column for _, column in columns])
+            rows = target[open_cells[own].any(axis=1)]  # of blocks that overlap the first counts
+            latest[rows] = np.maximum(latest[rows], block.answered_at)
+            open_cells[own] = False
+        return latest
 
     def blocks(self) -> Iterator[BlockFile]:
         """Yield the blocks that count, by name; StoreError at a damaged one or at a foreign file."""

@@ -137,6 +137,20 @@ class Stored:
             return combine_answers([member.read(wanted, asked) for member in self.members], self.answerer.combine)
         return read_all(self.store, wanted, asked)
 
+    def answered(self, wanted: Wanted, asked: Mask | None = None) -> NDArray[np.datetime64]:
+        """Return when each text's row was complete, as in `Store.answered`: of an ensemble when its last member's was.
+
+        Of a cascade, the student's cells count, and the teacher's where the student is not sure.
+        """
+        if isinstance(self.answerer, CascadeAnswerer):
+            student, teacher = self.members
+            unsure = ~self.answerer.sure(student.read(wanted, asked), wanted.questions)
+            mask = unsure if asked is None else unsure & asked
+            return np.maximum(student.answered(wanted, asked), teacher.answered(wanted, mask))
+        if self.members:
+            return np.maximum.reduce([member.answered(wanted, asked) for member in self.members])
+        return self.store.answered(wanted.segment_ids, wanted.question_ids, asked)
+
     def figures(self, wanted: Wanted) -> dict[str, float]:
         """Return what the engine measured; of a cascade also the calls saved on the wanted cells, which are stored."""
         if not isinstance(self.answerer, CascadeAnswerer):

@@ -12,16 +12,28 @@ from qaemb.cli.app import app, load
 @app.command()
 def features(
     texts: Annotated[list[str] | None, typer.Argument(help="texts to look up (or answer) in the feature store")] = None,
-    question_set: Annotated[str, typer.Option("--set", help="a published question set")] = "core",
+    question_set: Annotated[str, typer.Option("--set", help="a published question set, or a version of one")] = "core",
     space: Annotated[str | None, typer.Option(help="run the stage `features` for this space of params.yaml")] = None,
+    versions: Annotated[bool, typer.Option("--versions", help="list what was ever published")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="take the texts out of the feature store")] = False,
 ) -> None:
     """Print the named features of texts from the feature store; with --space, the stage `features`."""
-    if (space is None) == (not texts):
-        raise typer.BadParameter('give texts (`qaemb features "some text" --set core`) or a space (`--space NAME`)')
+    if [space is not None, versions, bool(texts)].count(True) != 1 or (forget and not texts):
+        raise typer.BadParameter(
+            'give texts (`qaemb features "some text" --set core`, or --forget), a space (`--space NAME`) or --versions'
+        )
     if space is not None:
         from qaemb.stages.features import features as stage
 
         stage(*load(), space)
+    elif versions:
+        from qaemb.stages.history import list_versions
+
+        list_versions(load()[1])
+    elif forget:
+        from qaemb.stages.history import forget_texts
+
+        forget_texts(load()[1], list(texts or []))
     else:
         from qaemb.stages.publish import show_features
 

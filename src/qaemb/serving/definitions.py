@@ -1,27 +1,40 @@
-"""The Feast objects of a published matrix: entity, views, push source, and a feature service per question set."""
+"""The Feast objects of a published matrix: entity, views, push source, and the services of its sets and versions."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from qaemb.serving.manifest import ARRAY, ENTITY, TIMESTAMP, Manifest
-from qaemb.serving.offline import ARRAY_FILE, WIDE_FILE
+from qaemb.serving.offline import ARRAY_FILE, version_file
+from qaemb.serving.versions import Version
 
-ARRAY_VIEW = "answers"
-WIDE_VIEW = "answers_wide"
-NAMED_VIEW = "questions"
-PUSH_SOURCE = "new_answers"
+TAGS = {"made_by": "qaemb"}
+"""By these it is known in a registry that others use, too, what may be replaced."""
 
 # Feast rebuilds an on-demand view's function from its source text in every other process, so the text has to stand
-# alone: no closure, no import. It is also called with a one-element array when the view is applied.
+# alone: no closure, no import. It is also called with a one-element array when the view is applied, and with None in
+# place of NaN in a historical join.
 _NAMING = f'''def name_margins(inputs):
     """Return every question's margins by its name; NaN where a segment has no answers."""
     names = {{names!r}}
-    none = [float("nan")] * len(names)
+    nan = float("nan")
+    none = [nan] * len(names)
     rows = [none if row is None or len(row) != len(names) else row for row in inputs["{ARRAY}"]]
-    return {{{{name: [float(row[place]) for row in rows] for place, name in enumerate(names)}}}}
+    rows = [[nan if value is None else float(value) for value in row] for row in rows]
+    return {{{{name: [row[place] for row in rows] for place, name in enumerate(names)}}}}
 '''
+
+
+def array_view_name(version: str) -> str:
+    """Return the name of the view of the array with this version."""
+    return f"answers_{version}"
+
+
+def push_source_name(version: str) -> str:
+    """Return the name of the push source of new answers to that array."""
+    return f"new_answers_{version}"
 
 
 def naming_source(names: list[str]) -> str:
@@ -33,51 +46,107 @@ def naming_source(names: list[str]) -> str:
     return _NAMING.format(names=list(names))
 
 
-def feast_objects(manifest: Manifest | None) -> dict[str, Any]:
+def feast_objects(manifest: Manifest | None, versions: Sequence[Version] = ()) -> dict[str, Any]:
     """Return the Feast objects by the name of a module's variable (empty where nothing is published).
 
     `feast apply` and `feast serve` see module-level objects only, so feature_repo/definitions.py takes the dictionary
-    as its variables. The views: `answers` serves one array per segment, online and offline; `answers_wide` has a
-    Float32 feature per question, offline only (a row of the online store per feature would be far slower); `questions`
-    names the array's elements on demand. A service `SET` offers a set's questions, in its order, online and offline.
+    as its variables. Views and sources have a version in their names, so that answers of two versions never meet in one
+    view, also while a store on a server goes from one to the next. `answers_V` serves one array per segment, online and
+    offline, `questions_V` names the array's elements on demand, `new_answers_V` takes new ones.
+
+    A service `SET` offers a set's questions, in its order. A service `SET_v_HASH` offers one of `versions`: from the
+    array where that has its questions, else offline only, from a view `history_HASH` with a feature per question.
     """
     if manifest is None:
         return {}
-    from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, ValueType
-    from feast.types import Array, Float32, String
+    from feast import FeatureService
 
-    segment = Entity(name=ENTITY, join_keys=[ENTITY], value_type=ValueType.STRING, description="hash of a text")
-    arrays = FileSource(name="answers_file", path=f"data/{ARRAY_FILE}", timestamp_field=TIMESTAMP)
-    columns = FileSource(name="answers_wide_file", path=f"data/{WIDE_FILE}", timestamp_field=TIMESTAMP)
-    pushed = PushSource(name=PUSH_SOURCE, batch_source=arrays)
-    key = Field(name=ENTITY, dtype=String)
-    array_view = FeatureView(
-        name=ARRAY_VIEW,
-        entities=[segment],
-        ttl=timedelta(0),
-        schema=[key, Field(name=ARRAY, dtype=Array(Float32))],
-        source=pushed,
-        online=True,
-    )
-    wide_view = FeatureView(
-        name=WIDE_VIEW,
-        entities=[segment],
-        ttl=timedelta(0),
-        schema=[
-            key,
-            *(Field(name=question.name, dtype=Float32, description=question.text) for question in manifest.questions),
-        ],
-        source=columns,
-        online=False,
-    )
+    segment, pushed, array_view = _array_objects(manifest)
     named_view = _named_view(manifest, array_view)
-    about = f"answerer {manifest.answerer} {manifest.approximates}" if manifest.approximates else ""
+    former = {version.id: version for version in versions if not manifest.serves(version)}
+    history_views = {name: _history_view(version, segment, manifest.ttl_days) for name, version in former.items()}
     services = {
-        f"service_{name}": FeatureService(name=name, features=[named_view[list(members)]], description=about)
+        f"service_{name}": FeatureService(
+            name=name, features=[named_view[list(members)]], description=_about(manifest), tags=TAGS
+        )
         for name, members in manifest.sets.items()
     }
-    views = {"array_view": array_view, "wide_view": wide_view, "named_view": named_view}
-    return {"segment": segment, "pushed": pushed, "arrays": arrays, "columns": columns, **views, **services}
+    for version in versions:
+        view = history_views.get(version.id, named_view)
+        services[f"service_{version.service}"] = FeatureService(
+            name=version.service,
+            features=[view[version.names]],
+            description=f"answerer {version.answerer}, key {version.answerer_key}",
+            tags=TAGS,
+        )
+    views = {f"history_view_{name}": view for name, view in history_views.items()}
+    return {
+        "segment": segment,
+        "pushed": pushed,
+        "arrays": pushed.batch_source,
+        "array_view": array_view,
+        "named_view": named_view,
+        **{f"history_{name}": view.batch_source for name, view in history_views.items()},
+        **views,
+        **services,
+    }
+
+
+def array_view(version: str, segment: Any, source: Any, ttl_days: float = 0.0) -> Any:
+    """Return the view of the array with this version."""
+    from feast import FeatureView, Field
+    from feast.types import Array, Float32, String
+
+    return FeatureView(
+        name=array_view_name(version),
+        entities=[segment],
+        ttl=timedelta(days=ttl_days),
+        schema=[Field(name=ENTITY, dtype=String), Field(name=ARRAY, dtype=Array(Float32))],
+        source=source,
+        online=True,
+        tags=TAGS,
+    )
+
+
+def entity() -> Any:
+    """Return the entity that all views are about."""
+    from feast import Entity, ValueType
+
+    return Entity(name=ENTITY, join_keys=[ENTITY], value_type=ValueType.STRING, description="hash of a text")
+
+
+def array_source(version: str) -> Any:
+    """Return the file of the array's past."""
+    from feast import FileSource
+
+    return FileSource(name=f"answers_file_{version}", path=f"data/{ARRAY_FILE}", timestamp_field=TIMESTAMP)
+
+
+def _array_objects(manifest: Manifest) -> tuple[Any, Any, Any]:
+    from feast import PushSource
+
+    segment = entity()
+    pushed = PushSource(name=push_source_name(manifest.version), batch_source=array_source(manifest.version))
+    return segment, pushed, array_view(manifest.version, segment, pushed, manifest.ttl_days)
+
+
+def _history_view(version: Version, segment: Any, ttl_days: float) -> Any:
+    from feast import FeatureView, Field, FileSource
+    from feast.types import Float32, String
+
+    source = FileSource(
+        name=f"history_file_{version.id}", path=f"data/{version_file(version.id)}", timestamp_field=TIMESTAMP
+    )
+    columns = (Field(name=own.name, dtype=Float32, description=own.text) for own in version.questions)
+    return FeatureView(
+        name=f"history_{version.id}",
+        entities=[segment],
+        ttl=timedelta(days=ttl_days),
+        schema=[Field(name=ENTITY, dtype=String), *columns],
+        source=source,
+        online=False,
+        tags=TAGS,
+    )
 
 
 def _named_view(manifest: Manifest, array_view: Any) -> Any:
@@ -89,10 +158,15 @@ def _named_view(manifest: Manifest, array_view: Any) -> Any:
     namespace: dict[str, Any] = {}
     exec(source, namespace)  # the text that Feast stores and runs, so that this process runs the same
     return OnDemandFeatureView(
-        name=NAMED_VIEW,
+        name=f"questions_{manifest.version}",
         sources=[array_view],
         # Float64 and no description: Feast compares these fields with those that it infers from a dry run.
         schema=[Field(name=name, dtype=Float64) for name in manifest.names],
         mode="python",
+        tags=TAGS,
         feature_transformation=PythonTransformation(udf=namespace["name_margins"], udf_string=source),
     )
+
+
+def _about(manifest: Manifest) -> str:
+    return f"answerer {manifest.answerer} {manifest.approximates}" if manifest.approximates else ""

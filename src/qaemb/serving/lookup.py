@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
-from contextlib import redirect_stdout
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from qaemb.answers import Answerer
 from qaemb.answers.answerer import check_inputs
 from qaemb.errors import BadInput, BadMatrix
 from qaemb.identity import text_id
-from qaemb.serving.definitions import ARRAY_VIEW, PUSH_SOURCE
+from qaemb.serving.definitions import array_view_name, push_source_name
+from qaemb.serving.forgotten import asked_again, finish_forgetting, unfinished
 from qaemb.serving.manifest import ARRAY, ENTITY, read_manifest
-from qaemb.serving.offline import append_offline, array_table
-from qaemb.serving.store import exclusive, open_store
+from qaemb.serving.offline import append_arrays, array_table
+from qaemb.serving.repository import all_versions, exclusive, open_store, plain_server_errors, quiet
+from qaemb.serving.versions import find_version, named_like_a_version
+
+Missing = Literal["refuse", "nan"]
+"""What becomes of a segment without answers: an error that names it, or a row of NaN."""
 
 _NOTHING = "publishes nothing; name a job in params.yaml (`publish`) and run `dvc repro publish`"
+_DAY = 86_400.0  # seconds
 
 
 class ServedFeatures:
@@ -36,58 +42,108 @@ class ServedFeatures:
             raise BadInput(f"{repo} {_NOTHING}")
         self.repo = repo
         self.manifest = manifest
-        self._store: Any = open_store(repo)
-        if ARRAY_VIEW not in {view.name for view in self._store.list_feature_views()}:
-            raise BadInput(f"{repo / 'data'} has a manifest but no feature store; run `qaemb publish` to build it")
+        self.versions = all_versions(repo)
+        self._view = array_view_name(manifest.version)
+        self.store: Any = open_store(repo)
+        if self._view not in {view.name for view in self.store.list_feature_views()}:
+            raise BadInput(
+                f"{repo / 'data'} has a manifest but no feature store of it; run `qaemb publish` to build it"
+            )
+        if unfinished(repo):
+            with exclusive(repo):
+                finish_forgetting(repo)
 
-    def features_for(self, texts: list[str], set_name: str, answerer: Answerer | None = None) -> pd.DataFrame:
-        """Return the margins (float32, nats) of `texts`: index `text`, a column per question of the set, in its order.
+    def columns(self, service: str) -> list[str]:
+        """Return the questions of a service that is served online, in its order.
 
-        A text that the store has no answers for is answered by `answerer`, to all published questions, and pushed, so
-        that it is served from then on, under every set. BadInput for an empty text, a set that is not published, a new
-        text without an answerer, and an answerer whose key is not the one that is published: answers of two answerers
-        can't be compared, so they never stand in one store.
+        `service` is a published set, or a version whose questions are all served now. BadInput names what there is.
         """
-        names = list(self.manifest.members(set_name))
+        if service in self.manifest.sets or not named_like_a_version(service):
+            return list(self.manifest.members(service))
+        version = find_version(self.versions, service)
+        if not self.manifest.serves(version):
+            raise BadInput(
+                f"feature service `{service}` is a former version, of answerer `{version.answerer}`, and online there "
+                f"are the answers of `{self.manifest.answerer}` to what is published now; its history can be asked "
+                "(qaemb.serving.historical_features)"
+            )
+        return version.names
+
+    def features_for(self, texts: Sequence[str], service: str, answerer: Answerer | None = None) -> pd.DataFrame:
+        """Return the margins (float32, nats) of `texts`: index `text`, a column per question of the service, in order.
+
+        A text that the store has no answers for, or only such that are older than `ttl_days`, is answered by
+        `answerer`, to all published questions, and pushed, so that it is served from then on, under every set. BadInput
+        for an empty text, a service that is not served, a new text without an answerer, and an answerer whose key is
+        not the one that is published: answers of two answerers can't be compared, so they never stand in one store.
+        """
+        names = self.columns(service)
         check_inputs(texts, self.manifest.question_texts)
         if answerer is not None:
             self._refuse_other(answerer)
-        margins = self._margins(texts, answerer)
-        places = [self.manifest.names.index(name) for name in names]
-        return pd.DataFrame(margins[:, places], columns=names, index=pd.Index(texts, name="text"))
+        margins = self._margins(texts, names, answerer)
+        return pd.DataFrame(margins, columns=names, index=pd.Index(texts, name="text"))
 
-    def unknown(self, texts: list[str]) -> list[str]:
-        """Return those of `texts` that the store has no answers for, each once."""
+    def features_of(self, segments: Sequence[str], service: str, missing: Missing = "refuse") -> pd.DataFrame:
+        """Return the margins of segments, which are named by their ids: index `segment`, else as `features_for`.
+
+        A segment without answers that may be served is an error that names it, or, with `missing="nan"`, a row of NaN.
+        It can't be answered here: an id does not tell its text.
+        """
+        names = self.columns(service)
+        found = self._read(segments, names)
+        absent = [segment for segment in dict.fromkeys(segments) if segment not in found]
+        if absent and missing == "refuse":
+            raise BadInput(
+                f"{len(absent)} segments have no answers under `{service}` that may be served, first {absent[0]!r}; "
+                "give their texts to `features_for`, with an answerer, or ask for missing='nan'"
+            )
+        none = np.full(len(names), np.nan, np.float32)
+        rows = np.array([found.get(segment, none) for segment in segments], np.float32).reshape(-1, len(names))
+        return pd.DataFrame(rows, columns=names, index=pd.Index(segments, name=ENTITY))
+
+    def unknown(self, texts: Sequence[str], service: str | None = None) -> list[str]:
+        """Return those of `texts` that have no answers to a service's questions (None: all), each once."""
         check_inputs(texts, self.manifest.question_texts)
-        found = self._read([text_id(text) for text in texts])
+        names = self.manifest.names if service is None else self.columns(service)
+        found = self._read([text_id(text) for text in texts], names)
         return [text for text in dict.fromkeys(texts) if text_id(text) not in found]
 
-    def _margins(self, texts: list[str], answerer: Answerer | None) -> np.ndarray:
-        """Return all published margins of texts, float32 (texts, questions)."""
+    def _margins(self, texts: Sequence[str], names: list[str], answerer: Answerer | None) -> NDArray[np.float32]:
         segments = [text_id(text) for text in texts]
-        found = self._read(segments)
+        found = self._read(segments, names)
         new = {segment: text for segment, text in zip(segments, texts, strict=True) if segment not in found}
         if new:
             if answerer is None:
                 raise BadInput(f"{next(iter(new.values()))!r} has no published answers; give an answerer to answer it")
-            found |= self._answer_and_push(new, answerer)
+            places = self._places(names)
+            found |= {segment: row[places] for segment, row in self._answer_and_push(new, answerer).items()}
         return np.stack([found[segment] for segment in segments])
 
-    def _read(self, segments: list[str]) -> dict[str, np.ndarray]:
-        """Return the arrays of those segments that the online store has."""
-        asked = list(dict.fromkeys(segments))
-        response = self._store.get_online_features(
-            features=[f"{ARRAY_VIEW}:{ARRAY}"], entity_rows=[{ENTITY: segment} for segment in asked]
-        )
-        arrays = response.to_dict()[ARRAY]
-        width = len(self.manifest.questions)
-        return {
-            segment: np.asarray(array, dtype=np.float32)
-            for segment, array in zip(asked, arrays, strict=True)
-            if array is not None and len(array) == width
-        }
+    def _places(self, names: list[str]) -> list[int]:
+        place = {name: number for number, name in enumerate(self.manifest.names)}
+        return [place[name] for name in names]
 
-    def _answer_and_push(self, new: dict[str, str], answerer: Answerer) -> dict[str, np.ndarray]:
+    def _read(self, segments: Sequence[str], names: list[str]) -> dict[str, NDArray[np.float32]]:
+        """Return the margins of those segments that the online store has answers for, to all of these questions."""
+        asked = list(dict.fromkeys(segments))
+        if not asked:
+            return {}
+        with plain_server_errors(self.repo):
+            response = self.store.get_online_features(
+                features=[f"{self._view}:{ARRAY}"], entity_rows=[{ENTITY: segment} for segment in asked]
+            ).proto
+        column = response.results[list(response.metadata.feature_names.val).index(ARRAY)]
+        oldest = time.time() - self.manifest.ttl_days * _DAY if self.manifest.ttl_days else -np.inf
+        width, places = len(self.manifest.questions), self._places(names)
+        rows = {
+            segment: np.array(value.float_list_val.val, np.float32)[places]
+            for segment, value, answered in zip(asked, column.values, column.event_timestamps, strict=True)
+            if len(value.float_list_val.val) == width and answered.seconds >= oldest
+        }
+        return {segment: row for segment, row in rows.items() if np.isfinite(row).all()}
+
+    def _answer_and_push(self, new: dict[str, str], answerer: Answerer) -> dict[str, NDArray[np.float32]]:
         questions = self.manifest.question_texts
         with tqdm(total=len(new) * len(questions), desc="answering", unit="cell", leave=False) as bar:
 
@@ -100,14 +156,16 @@ class ServedFeatures:
             raise BadMatrix(
                 f"answerer `{self.manifest.answerer}` gave a margin that is not a number; nothing was pushed"
             )
+        now = np.full(len(new), np.datetime64(int(time.time()), "s"))
+        rows = array_table(list(new), margins, now)
         with exclusive(self.repo):
             if read_manifest(self.repo) != self.manifest:
                 raise BadInput(f"{self.repo} was published anew in the meantime; open it again")
             # Offline first: whatever is served online can be found in the history, also after a crash in between.
-            append_offline(self.repo / "data", list(new), margins, self.manifest.names)
-            with redirect_stdout(sys.stderr), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                self._store.push(PUSH_SOURCE, array_table(list(new), margins))
+            append_arrays(self.repo / "data", rows)
+            asked_again(self.repo, list(new))
+            with quiet(), plain_server_errors(self.repo):
+                self.store.push(push_source_name(self.manifest.version), rows)
         return dict(zip(new, margins, strict=True))
 
     def _refuse_other(self, answerer: Answerer) -> None:
@@ -118,6 +176,6 @@ class ServedFeatures:
             )
 
 
-def features_for(repo: Path, texts: list[str], set_name: str, answerer: Answerer | None = None) -> pd.DataFrame:
-    """Return ServedFeatures(repo).features_for(texts, set_name, answerer): for a single look-up."""
-    return ServedFeatures(repo).features_for(texts, set_name, answerer)
+def features_for(repo: Path, texts: Sequence[str], service: str, answerer: Answerer | None = None) -> pd.DataFrame:
+    """Return ServedFeatures(repo).features_for(texts, service, answerer): for a single look-up."""
+    return ServedFeatures(repo).features_for(texts, service, answerer)

@@ -10,6 +10,7 @@ from typing import Any
 from qaemb.errors import BadInput
 from qaemb.files import read_json, write_json
 from qaemb.questions import Question
+from qaemb.serving.versions import Version, named_like_a_version, version_id
 
 ENTITY = "segment"
 ARRAY = "margins"
@@ -35,14 +36,20 @@ class Manifest:
     questions: tuple[Question, ...]
     sets: dict[str, tuple[str, ...]]
     approximates: str | None = None
+    ttl_days: float = 0.0
 
     def __post_init__(self) -> None:
+        for text, count in Counter(self.question_texts).items():
+            if count > 1:
+                raise BadInput(f"question {text!r} has two names in job `{self.job}`; remove one from its question set")
         for name, count in Counter(self.names).items():
             if count > 1:
                 raise BadInput(f"question `{name}` stands twice in job `{self.job}`; remove it from its question set")
             if name in _RESERVED:
                 raise BadInput(f"question `{name}` can't be published: the feature store uses that name; rename it")
         for set_name, members in self.sets.items():
+            if named_like_a_version(set_name):
+                raise BadInput(f"question set `{set_name}` can't be published: versions have such names; rename it")
             absent = [name for name in members if name not in self.names]
             if absent:
                 named = ", ".join(f"`{name}`" for name in absent)
@@ -60,6 +67,31 @@ class Manifest:
     def question_texts(self) -> list[str]:
         """The questions themselves, in the order of the array that is served."""
         return [question.text for question in self.questions]
+
+    @property
+    def question_ids(self) -> list[str]:
+        """The ids of the questions, in the order of the array that is served."""
+        return [question.question_id for question in self.questions]
+
+    @property
+    def version(self) -> str:
+        """The short hash of what the array holds: it is in the names of the Feast objects that stand on the array."""
+        return version_id(self.answerer_key, self.questions)
+
+    @property
+    def versions(self) -> tuple[Version, ...]:
+        """The version of each published set."""
+        by_name = {question.name: question for question in self.questions}
+        return tuple(
+            Version(name, self.answerer, self.answerer_key, tuple(by_name[member] for member in members))
+            for name, members in self.sets.items()
+        )
+
+    def serves(self, version: Version) -> bool:
+        """Return whether a version's columns can be taken out of the array that is served."""
+        own = {(question.name, question.text) for question in self.questions}
+        asked = {(question.name, question.text) for question in version.questions}
+        return version.answerer_key == self.answerer_key and asked <= own
 
     def members(self, set_name: str) -> tuple[str, ...]:
         """Return the questions of a published set in order; BadInput names the sets that there are."""
@@ -93,4 +125,5 @@ def _values(manifest: Manifest) -> dict[str, Any]:
         "answers_sha256": manifest.answers_sha256,
         "questions": [{"name": question.name, "text": question.text} for question in manifest.questions],
         "sets": {name: list(members) for name, members in manifest.sets.items()},
+        **({"ttl_days": manifest.ttl_days} if manifest.ttl_days else {}),
     }

@@ -1,82 +1,140 @@
-"""Building and opening the Feast store of a feature repository."""
+"""Building and opening the Feast store of a feature repository.
+
+What is published is kept twice. `history/` is what the stage `publish` adds to, and travels with DVC. `data/` is what
+Feast reads on this machine: everything in `history/`, and the texts that were pushed here, under every version; each
+publication builds it anew beside the old one and swaps the two. An online store on a server can't be swapped: there the
+new array gets a view of its own, by its version, and the services go over to it when all of its rows are there.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
+from numpy.typing import NDArray
 
-from qaemb.errors import BadInput
-from qaemb.files import atomic_folder
-from qaemb.serving.definitions import ARRAY_VIEW, feast_objects
-from qaemb.serving.manifest import Manifest, write_manifest
-from qaemb.serving.offline import ANSWERED_AT, write_offline
+from qaemb.answers.provenance import UNKNOWN_TIME
+from qaemb.files import atomic_folder, read_json, write_json
+from qaemb.serving.definitions import array_view_name, feast_objects
+from qaemb.serving.forgotten import finish_forgetting, keep_forgotten, read_forgotten
+from qaemb.serving.history import history_keys, history_table, merged, read_history, without, write_history
+from qaemb.serving.manifest import TIMESTAMP, Manifest, read_manifest, write_manifest
+from qaemb.serving.offline import ARRAY_FILE, HISTORY, read_arrays, write_offline
+from qaemb.serving.online import is_local, is_local_registry, switch_server
+from qaemb.serving.repository import CONFIG, all_versions, exclusive, open_store, plain_server_errors, quiet
+from qaemb.serving.versions import Version, joined, read_versions, write_versions
 
-_CONFIG = "feature_store.yaml"
-
-
-def open_store(repo: Path) -> Any:
-    """Return the feast.FeatureStore of a repository; BadInput when its feature_store.yaml is missing or wrong."""
-    _require_config(repo)
-    os.environ.setdefault("FEAST_USAGE", "False")
-    import yaml
-    from feast import FeatureStore
-    from feast.repo_config import FeastConfigError
-
-    try:
-        return FeatureStore(repo_path=str(repo))
-    except (FeastConfigError, yaml.YAMLError) as error:
-        raise BadInput(f"{repo / _CONFIG} is not a configuration that Feast accepts: {error}") from error
+_SUPERSEDED = "superseded.json"
 
 
-@contextmanager
-def exclusive(repo: Path) -> Iterator[None]:
-    """Let one process at a time change a repository's store (an advisory lock on the folder itself)."""
-    handle = os.open(repo, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+def build_store(
+    repo: Path,
+    manifest: Manifest,
+    segments: Sequence[str],
+    margins: np.ndarray,
+    answered: NDArray[np.datetime64] | None = None,
+) -> int:
+    """Publish margins (float32, segments x questions) and return how many rows of history are new.
 
-
-def build_store(repo: Path, manifest: Manifest, segments: list[str], margins: np.ndarray) -> None:
-    """Replace repo/data by a store with these margins (float32, segments x questions): all of it or nothing.
-
-    The store is built in a folder of its own beside the old one: offline tables, registry, online store; then the two
-    are swapped. A `feast serve` that runs keeps the old store until it is started again.
+    `answered` says when each segment's row was complete (UTC; None: not known). Only what differs from the history is
+    added to it. `repo/data` is replaced by a store with all of it, or left as it is. A `feast serve` that runs keeps
+    the old store until it is started again.
     """
-    _require_config(repo)
-    with exclusive(repo), atomic_folder(repo / "data") as folder:
+    config = open_store(repo).config
+    times = np.full(len(segments), UNKNOWN_TIME) if answered is None else answered
+    with exclusive(repo):
+        finish_forgetting(repo)
+        rows = without(history_table(segments, times, manifest.question_ids, margins), read_forgotten(repo))
+        n_new = _record(repo / HISTORY, manifest, rows)
+        superseded = _superseded(repo, manifest)
+        _replace_data(repo, config, manifest)
+        if not (is_local(config) and is_local_registry(config)):
+            _switch_server(repo, manifest, superseded)
+    return n_new
+
+
+def _record(folder: Path, manifest: Manifest, rows: pd.DataFrame) -> int:
+    """Add to the history that travels what it lacks; return the number of rows that it has more than before."""
+    old = read_history(folder, manifest.answerer_key)
+    new = merged(old, rows)
+    write_history(folder, manifest.answerer_key, new)
+    write_versions(folder, joined(read_versions(folder), manifest.versions))  # last: a version has its rows
+    return len(new) - len(old)
+
+
+def _replace_data(repo: Path, config: Any, manifest: Manifest) -> None:
+    histories, versions = _everything(repo), joined(all_versions(repo), manifest.versions)
+    with atomic_folder(repo / "data") as folder:
         scratch = folder / "scratch"
-        (scratch / "data").mkdir(parents=True)
-        shutil.copy(repo / _CONFIG, scratch)
-        write_offline(scratch / "data", segments, margins, manifest.names)
-        _apply_and_materialise(scratch, manifest)
-        for path in (scratch / "data").iterdir():
+        data = scratch / "data"
+        data.mkdir(parents=True)
+        _write_config(repo, config, scratch)
+        for key, history in histories.items():
+            write_history(data / HISTORY, key, history)
+        write_versions(data, versions)
+        keep_forgotten(repo, data)
+        write_offline(data, manifest, versions, histories)
+        _apply_and_materialise(scratch, manifest, versions, histories[manifest.answerer_key])
+        if not is_local_registry(config):
+            (data / "registry.db").unlink()
+        for path in data.iterdir():
             os.replace(path, folder / path.name)
         shutil.rmtree(scratch)
         write_manifest(folder, manifest)
 
 
-def _require_config(repo: Path) -> None:
-    if not (repo / _CONFIG).exists():
-        raise BadInput(f"{repo / _CONFIG} does not exist; run from the project's root, where feature_repo/ is")
+def _everything(repo: Path) -> dict[str, pd.DataFrame]:
+    """Return all that is known, by answerer key: published, pushed here, and pushed through Feast's own commands."""
+    gone, data = read_forgotten(repo), repo / "data"
+    keys = {*history_keys(repo / HISTORY), *history_keys(data / HISTORY)}
+    found = {key: merged(read_history(data / HISTORY, key), read_history(repo / HISTORY, key)) for key in sorted(keys)}
+    served = read_manifest(repo)
+    if served is not None and served.answerer_key in found and (data / ARRAY_FILE).exists():
+        found[served.answerer_key] = merged(found[served.answerer_key], read_arrays(data, served))
+    return {key: without(history, gone) for key, history in found.items()}
 
 
-def _apply_and_materialise(repo: Path, manifest: Manifest) -> None:
+def _write_config(repo: Path, config: Any, scratch: Path) -> None:
+    """Write the configuration by which a store is built in `scratch`: with a registry of its own in any case."""
+    if is_local_registry(config):
+        shutil.copy(repo / CONFIG, scratch)
+        return
+    values = yaml.safe_load((repo / CONFIG).read_text(encoding="utf-8"))
+    (scratch / CONFIG).write_text(yaml.safe_dump(values | {"registry": "data/registry.db"}), encoding="utf-8")
+
+
+def _apply_and_materialise(repo: Path, manifest: Manifest, versions: Sequence[Version], history: pd.DataFrame) -> None:
     store = open_store(repo)
-    with redirect_stdout(sys.stderr), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="On demand feature view is an experimental feature")
-        store.apply(list(feast_objects(manifest).values()))
-        day = pd.Timedelta(days=1)
-        store.materialize(ANSWERED_AT - day, ANSWERED_AT + day, feature_views=[ARRAY_VIEW])
+    times = history[TIMESTAMP]
+    second = pd.Timedelta(seconds=1)
+    first, last = times.min() - second, times.max() + second
+    if manifest.ttl_days:
+        first = max(first, pd.Timestamp.now(tz="UTC") - pd.Timedelta(days=manifest.ttl_days))
+    with quiet(), plain_server_errors(repo):
+        store.apply(list(feast_objects(manifest, versions).values()))
+        if len(history) and first <= last:
+            store.materialize(first, last, feature_views=[array_view_name(manifest.version)])
+
+
+def _superseded(repo: Path, manifest: Manifest) -> list[str]:
+    """Return the versions of arrays that may still stand on a server and are not served any more."""
+    path, served = repo / "data" / _SUPERSEDED, read_manifest(repo)
+    old = read_json(path) if path.exists() else []
+    return [name for name in dict.fromkeys([*old, *([served.version] if served else [])]) if name != manifest.version]
+
+
+def _switch_server(repo: Path, manifest: Manifest, superseded: list[str]) -> None:
+    """Let services on a server go over to the new array, then drop old ones; a kill leaves this to the next time."""
+    path = repo / "data" / _SUPERSEDED
+    write_json(path, superseded)
+    store = open_store(repo)
+    objects = feast_objects(manifest, all_versions(repo))
+    with quiet(), plain_server_errors(repo):
+        switch_server(store, list(objects.values()), superseded)
+    write_json(path, [])

@@ -12,6 +12,7 @@ class PublishSettings(Section):
 
     job: str = Field(description="the answers job whose cells are served")
     sets: list[str] = Field(min_length=1, description="question sets, a feature service each")
+    ttl_days: float = Field(0.0, ge=0.0, description="an older answer is not served but given anew; 0: never too old")
 
 
 class ReportSettings(Section):

@@ -43,7 +43,7 @@ class Job:
 
 
 def answers(settings: Settings, workspace: Workspace, job: str, runner: Literal["local", "ray"] = "local") -> None:
-    """Write `margin.parquet`, `mass.parquet` and `spec.json` of a job, and its figures under reports/metrics.
+    """Write `margin.parquet`, `mass.parquet`, `answered.parquet` and `spec.json` of a job, and its figures in reports/.
 
     Only cells that the store lacks are answered, in this process or (`ray`) by the workers of a Ray cluster; the matrix
     is read from the store alone, so the same store gives the same files. BadParameter or BadInput name what is unknown
@@ -58,10 +58,12 @@ def answers(settings: Settings, workspace: Workspace, job: str, runner: Literal[
         print(stored.describe(f"answers {job}", plans), flush=True)
         stats = stored.run(opened.wanted, plans, job)
     found = opened.stored.read(opened.wanted)
+    answered = opened.stored.answered(opened.wanted)
     measured = opened.stored.figures(opened.wanted)
     with atomic_folder(workspace.answers(job)) as folder:
         write_table(folder / "margin.parquet", _matrix(opened, found.margin))
         write_table(folder / "mass.parquet", _matrix(opened, found.mass))
+        write_table(folder / "answered.parquet", _times(opened, answered))
         write_json(folder / "spec.json", job_spec(opened, measured))
     write_json(workspace.metrics("answers", job), measured | _figures(found, stats))
     for line in _outcome(opened, found, stats, measured):
@@ -143,6 +145,12 @@ def _matrix(job: Job, values: NDArray[np.float32]) -> pd.DataFrame:
     table = pd.DataFrame(values, columns=[question.name for question in job.questions])
     table.insert(0, "segment_id", list(job.wanted.segment_ids))
     return table
+
+
+def _times(job: Job, answered: NDArray[np.datetime64]) -> pd.DataFrame:
+    # Milliseconds: Parquet knows no seconds.
+    times = pd.to_datetime(answered.astype("datetime64[ms]"), utc=True)
+    return pd.DataFrame({"segment_id": list(job.wanted.segment_ids), "answered_at": times})
 
 
 def job_spec(job: Job, measured: dict[str, float]) -> dict[str, Any]:

@@ -7,19 +7,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from qaemb.answers import Answerer, open_answerer
+from qaemb.answers.provenance import UNKNOWN_TIME
 from qaemb.errors import BadInput, BadMatrix, BadParameter
 from qaemb.files import read_json, read_table
 from qaemb.identity import file_sha256
 from qaemb.questions import Question, load_set
+from qaemb.questions.sets import read_set_file
 from qaemb.serving import Manifest, ServedFeatures, build_store
 from qaemb.settings import PublishSettings, Settings
 from qaemb.workspace import Workspace
 
 
 def publish(settings: Settings, workspace: Workspace) -> None:
-    """Replace feature_repo/data by a Feast store of the matrix and question sets named in params.yaml: publish.
+    """Serve the matrix and question sets named in params.yaml (publish), and add to the history what is new of them.
 
     BadMatrix when the matrix is not the one that `validate` approved.
     """
@@ -30,8 +33,12 @@ def publish(settings: Settings, workspace: Workspace) -> None:
     size = f"{len(margin)} segments x {len(manifest.questions)} questions"
     print(f"publish: building the feature store for {size}, some 10 s ...", file=sys.stderr)
     margins = margin[manifest.names].to_numpy(np.float32)
-    build_store(workspace.feature_repo, manifest, list(margin["segment_id"]), margins)
+    segments = list(margin["segment_id"])
+    n_new = build_store(
+        workspace.feature_repo, manifest, segments, margins, _answered(workspace, manifest.job, segments)
+    )
     print(f"publish: {manifest.job} is served: {size}, feature services {', '.join(manifest.sets)}")
+    print(f"publish: {n_new} new rows of history; versions {', '.join(own.service for own in manifest.versions)}")
     _say_approximation("publish", manifest)
 
 
@@ -42,10 +49,10 @@ def features(settings: Settings, workspace: Workspace, texts: list[str], set_nam
     served is not what the settings say.
     """
     served = ServedFeatures(workspace.feature_repo)
-    served.manifest.members(set_name)
+    served.columns(set_name)
     _say_approximation("features", served.manifest)
     answerer = _published_answerer(settings, workspace, served.manifest.answerer)
-    new = served.unknown(texts)
+    new = served.unknown(texts, set_name)
     if new:
         print(f"features: `{served.manifest.answerer}` answers {len(new)} new texts ...", file=sys.stderr)
     return served.features_for(texts, set_name, answerer)
@@ -69,6 +76,22 @@ def _published_answerer(settings: Settings, workspace: Workspace, name: str) -> 
     return open_answerer(name, settings.answers.spec, workspace.model, workspace.root)
 
 
+def _answered(workspace: Workspace, job: str, segments: list[str]) -> NDArray[np.datetime64] | None:
+    """Return when each segment was answered; None, and a word to the user, where an older run did not write it."""
+    path = workspace.answers(job) / "answered.parquet"
+    if not path.exists():
+        print(
+            f"publish: {path} does not exist, so that its answers count as given at {UNKNOWN_TIME} UTC; "
+            f"`dvc repro --force --single-item answers@{job}` writes it and answers nothing",
+            file=sys.stderr,
+        )
+        return None
+    table = read_table(path)
+    if list(table["segment_id"]) != segments:
+        raise BadMatrix(f"{path} has not the segments of the matrix; run `dvc repro`")
+    return table["answered_at"].dt.tz_convert(None).to_numpy("datetime64[us]")
+
+
 def _say_approximation(title: str, manifest: Manifest) -> None:
     """Say of a cascade what its answers are, on stderr: not among the features."""
     if manifest.approximates:
@@ -87,9 +110,23 @@ def _manifest(settings: Settings, workspace: Workspace, spec: PublishSettings) -
         answerer_key=answers["key"],
         answers_sha256=digest,
         questions=tuple(Question(question.name, question.text) for question in questions),
-        sets={name: tuple(member.name for member in load_set(workspace.questions, name)) for name in spec.sets},
+        sets={name: _members(workspace, name) for name in spec.sets},
         approximates=answers.get("approximates", {}).get("claim"),
+        ttl_days=spec.ttl_days,
     )
+
+
+def _members(workspace: Workspace, set_name: str) -> tuple[str, ...]:
+    """Return the questions of a set of the bank or, where that has none of this name, of one that `select` chose."""
+    files = sorted(workspace.selected.glob("*.yaml")) if workspace.selected.exists() else []
+    chosen = {file.name: file.names for file in map(read_set_file, files)}
+    try:
+        return tuple(member.name for member in load_set(workspace.questions, set_name))
+    except BadInput as error:
+        members = chosen.get(set_name)
+        if members is None:
+            raise BadInput(f"publish.sets: {error}; chosen by `select` are {', '.join(chosen) or 'none'}") from error
+        return members
 
 
 def _answers_spec(workspace: Workspace, job: str) -> dict[str, Any]:

@@ -23,14 +23,13 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 import numpy as np
 import pandas as pd
 
 from qaemb.errors import QaembError
 from qaemb.files import plain_os_errors, write_json
+from qaemb.tracking.logged import log_saved_model
 from qaemb.tracking.record import clean_metrics, clean_tags
 from qaemb.tracking.student_model import ModelVersionRef, StudentModel, StudentWeights
 from qaemb.tracking.student_pyfunc import MODEL, MODEL_FOLDER, RECORD, STUDENT
@@ -56,20 +55,12 @@ def log_model(client: MlflowClient, run_id: str, student: StudentModel) -> Model
     the numbers of the versions. BadInput names what is wrong with the record.
     """
     student.check()
-    experiment = client.get_run(run_id).info.experiment_id
     with tempfile.TemporaryDirectory() as folder, plain_os_errors(Path(folder)):
         saved = Path(folder) / "saved"
         saving = _save(student, Path(folder) / "data", saved)
         _try(student, saved)
         with ExitStack() as undo:
-            logged = client.create_logged_model(experiment, student.registered_name, run_id, model_type="student")
-            undo.callback(_forget, client, logged)
-            saving.model_id = saving.model_uuid = logged.model_id
-            saving.run_id = run_id
-            saving.save(str(saved / "MLmodel"))
-            with plain_os_errors(_folder(logged)):
-                client.log_model_artifacts(logged.model_id, str(saved))
-            client.finalize_logged_model(logged.model_id, "READY")
+            logged = log_saved_model(client, run_id, saving, saved, "student", undo)
             reference = _register(client, student, logged, undo)
             undo.pop_all()
     return reference
@@ -173,13 +164,3 @@ def _champions_figure(client: MlflowClient, name: str) -> float:
     if number is None:
         return -math.inf
     return float(client.get_model_version(name, number).tags.get(_HELD_OUT, -math.inf))
-
-
-def _forget(client: MlflowClient, logged: LoggedModel) -> None:
-    client.delete_logged_model(logged.model_id)
-    shutil.rmtree(_folder(logged), ignore_errors=True)
-
-
-def _folder(logged: LoggedModel) -> Path:
-    """Return the folder of a logged model in the tracker's own files, EXPERIMENT/models/ID."""
-    return Path(url2pathname(urlparse(logged.artifact_location).path)).parent

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from qaemb.errors import BadInput
 from qaemb.files import plain_os_errors, write_text
 from qaemb.identity import json_id
+from qaemb.tracking.feature_model import FeatureModel, Training, load_feature_model, log_feature_model
 from qaemb.tracking.models import log_model
 from qaemb.tracking.moved import follow_move
 from qaemb.tracking.record import RunRecord, clean_key, clean_metrics, clean_params, clean_tags
@@ -98,6 +99,14 @@ class Tracker:
         Load it with `mlflow.pyfunc.load_model`, after `mlflow.set_tracking_uri(tracker.uri)`.
         """
         return log_model(self._client(), run_id, student)
+
+    def log_feature_model(self, run_id: str, name: str, model: FeatureModel, training: Training) -> str:
+        """Log a model that was trained on served features and return its id: feature_model.py."""
+        return log_feature_model(self._client(), run_id, name, model, training)
+
+    def load_feature_model(self, model_id: str) -> FeatureModel:
+        """Return a model that `log_feature_model` logged; BadInput where there is none."""
+        return load_feature_model(self._client(), model_id)
 
     def _client(self) -> MlflowClient:
         if self._opened is None:

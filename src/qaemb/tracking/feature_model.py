@@ -1,0 +1,169 @@
+"""Models that were trained on served features, in MLflow: with the service and version of their features, and checked.
+
+The estimator is saved by MLflow's flavour for scikit-learn in the format of skops, which holds no pickle. What it must
+be given stands in the model's metadata: the feature service, its version, and the columns in their order.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from qaemb.errors import BadInput
+from qaemb.files import plain_os_errors
+from qaemb.tracking.logged import log_saved_model, model_folder
+from qaemb.tracking.record import clean_tags
+
+if TYPE_CHECKING:
+    from mlflow.entities import DatasetInput
+    from mlflow.tracking import MlflowClient
+
+_FEATURES = "qaemb.features"  # the key of the model's metadata
+_EXAMPLE_ROWS = 3
+
+
+@dataclass(frozen=True)
+class FeatureContract:
+    """What a model must be given: `columns` in this order, from a feature service of one version of one answerer."""
+
+    service: str
+    version: str
+    answerer: str
+    answerer_key: str
+    columns: tuple[str, ...]
+
+    def frame(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the features as float64 of the margins' float32, so that every source of one margin gives one number.
+
+        BadInput names the columns that are missing and unexpected, and the first place where the order differs.
+        """
+        given = list(table.columns)
+        missing = [name for name in self.columns if name not in given]
+        unexpected = [name for place, name in enumerate(given) if name not in self.columns or name in given[:place]]
+        if missing or unexpected:
+            raise BadInput(
+                f"the model was trained on {len(self.columns)} columns of feature service `{self.service}` and was "
+                f"given others: missing {_listed(missing)}; unexpected {_listed(unexpected)}"
+            )
+        if tuple(given) != self.columns:
+            place = next(n for n, (own, other) in enumerate(zip(self.columns, given, strict=True)) if own != other)
+            raise BadInput(
+                f"the model was given the columns of feature service `{self.service}` in another order: number {place} "
+                f"is `{given[place]}` and should be `{self.columns[place]}`; select them as `table[list(columns)]`"
+            )
+        # In C order whatever the table's is: products of other layouts differ in the last bit.
+        values = table.to_numpy(np.float32).astype(np.float64, order="C")
+        if not np.isfinite(values).all():
+            row, column = np.argwhere(~np.isfinite(values))[0]
+            raise BadInput(
+                f"row {row} has no finite value in column `{self.columns[column]}`; leave it out or answer it"
+            )
+        return pd.DataFrame(values, columns=given, index=table.index)
+
+
+@dataclass(frozen=True)
+class FeatureModel:
+    """A fitted scikit-learn estimator that takes nothing but the features that it was trained on."""
+
+    estimator: Any
+    contract: FeatureContract
+
+    def predict(self, table: pd.DataFrame) -> NDArray[Any]:
+        """Return the estimator's predictions; BadInput for other columns than it was trained on."""
+        return np.asarray(self.estimator.predict(self.contract.frame(table)))
+
+    def predict_proba(self, table: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the estimator's probabilities (rows, classes); BadInput as in `predict`."""
+        return np.asarray(self.estimator.predict_proba(self.contract.frame(table)))
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a model was trained on: `features` (the contract's columns), `target`, and where the rows came from."""
+
+    features: pd.DataFrame
+    target: Sequence[Any]
+    target_name: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def log_feature_model(client: MlflowClient, run_id: str, name: str, model: FeatureModel, training: Training) -> str:
+    """Log a model under a run, with its training features as the run's input, and return the model's id.
+
+    On a failure nothing of the model is left.
+    """
+    import mlflow.sklearn
+    from mlflow.models import Model, infer_signature
+
+    logging.getLogger("mlflow.sklearn").setLevel(logging.ERROR)  # it warns of formats that are not used here
+    frame = model.contract.frame(training.features)
+    with tempfile.TemporaryDirectory() as folder, plain_os_errors(Path(folder)), ExitStack() as undo:
+        saved = Path(folder) / "saved"
+        saving = Model(artifact_path=name, metadata={_FEATURES: asdict(model.contract)})
+        mlflow.sklearn.save_model(
+            model.estimator,
+            str(saved),
+            mlflow_model=saving,
+            serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
+            signature=infer_signature(frame, model.estimator.predict(frame)),
+            input_example=frame.head(_EXAMPLE_ROWS),
+            pip_requirements=[f"{package}=={version(package)}" for package in ("mlflow", "scikit-learn", "skops")],
+        )
+        logged = log_saved_model(client, run_id, saving, saved, "downstream", undo)
+        client.log_inputs(run_id, [_dataset(model.contract, frame, training)])
+        undo.pop_all()
+    return str(logged.model_id)
+
+
+def load_feature_model(client: MlflowClient, model_id: str) -> FeatureModel:
+    """Return a logged model; BadInput where there is none of this id or it was not trained on served features."""
+    import mlflow.sklearn
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import Model
+
+    try:
+        folder = model_folder(client.get_logged_model(model_id))
+    except MlflowException as error:
+        raise BadInput(f"MLflow has no model `{model_id}`: {error}") from error
+    record = (Model.load(str(folder)).metadata or {}).get(_FEATURES)
+    if record is None:
+        raise BadInput(f"model `{model_id}` does not say which feature service it was trained on")
+    contract = FeatureContract(**{**record, "columns": tuple(record["columns"])})
+    return FeatureModel(mlflow.sklearn.load_model(str(folder)), contract)
+
+
+def _dataset(contract: FeatureContract, frame: pd.DataFrame, training: Training) -> DatasetInput:
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.pandas_dataset import from_pandas
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+    from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+
+    about = {
+        "feast.service": contract.service,
+        "feast.version": contract.version,
+        "qaemb.answerer": contract.answerer,
+        "qaemb.answerer_key": contract.answerer_key,
+    }
+    told = from_pandas(
+        frame.assign(**{training.target_name: list(training.target)}),
+        source=CodeDatasetSource(tags=about),
+        targets=training.target_name,
+        name=contract.service,
+    ).to_dict()
+    tags = clean_tags({MLFLOW_DATASET_CONTEXT: "training", **about, **training.tags})
+    return DatasetInput(Dataset(**told), [InputTag(key, value) for key, value in tags.items()])
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:5])
+    return (shown or "none") + (f" and {len(names) - 5} more" if len(names) > 5 else "")
