@@ -65,7 +65,8 @@ def main(root: Path, set_name: str = "core") -> float:
     estimator = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
     model = served_models.train(workspace, set_name, rows, estimator, names)
     asked = list(test["segment_id"])
-    offline_yes = model.predict_proba(served_models.features_then(workspace, model.contract, asked, rows.asked_at))[:, 1]
+    then = served_models.features_then(workspace, model.contract, asked, rows.asked_at)
+    offline_yes = model.predict_proba(then)[:, 1]
     auc = float(roc_auc_score(test[target], offline_yes))
 
     model_id = served_models.log(workspace, f"{target} from {set_name}", model, rows, {"auc": auc})

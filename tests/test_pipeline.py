@@ -76,6 +76,12 @@ def test_answerers_are_graded_against_gold(project: Path) -> None:
     assert set(grades["name"]) == {"speech", "motion"}
 
 
+def test_answers_are_compared_with_their_reference(project: Path) -> None:
+    assert metrics(project, "validate", "llm_sentence")["drift_n_moved"] == 0
+    page = (project / "reports" / "data_docs" / "llm_sentence" / "drift.html").read_text()
+    assert "Not compared, as they are no longer asked: place, family" in page
+
+
 def test_runs_can_be_compared_in_mlflow(project: Path) -> None:
     from mlflow.tracking import MlflowClient
 

@@ -18,6 +18,7 @@ SECTIONS = (
     "dataset",
     "segments",
     "answers",
+    "validate",
     "features",
     "encode",
     "interpret",

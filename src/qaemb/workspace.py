@@ -58,6 +58,11 @@ class Workspace:
         return self.root / "data" / "published"
 
     @property
+    def references(self) -> Path:
+        """Accepted versions of answers that new ones are compared with, a folder each."""
+        return self.root / "data" / "references"
+
+    @property
     def feature_repo(self) -> Path:
         """Feast's feature repository."""
         return self.root / "feature_repo"

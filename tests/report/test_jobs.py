@@ -4,6 +4,7 @@ import pytest
 
 from qaemb.errors import BadInput
 from qaemb.files import read_json
+from qaemb.report.data import DriftFacts
 from qaemb.report.jobs import JobPlaces, read_job
 from qaemb.settings import AnswererSettings
 
@@ -81,3 +82,16 @@ def test_a_server_without_a_local_model_shows_its_name_of_it(read, settings):
     own = AnswererSettings.model_validate({"engine": "server", "prompt": "text_first", "server": server})
     settings.answers.spec["llm"] = own
     assert read("llm_tr").model == "served"
+
+
+def test_drift_is_said_with_its_page(read, workspace):
+    assert read("llm_sentence").drift is None
+    path = workspace.validation("llm_sentence") / "validation.json"
+    checks = [{"success": True}] * 20 + [{"success": False}] * 2
+    found = {"found": True, "said": "llm_sentence against reference r: 2 of 4 questions moved (a, b)"}
+    write_json(path, read_json(path) | {"expectations": checks, "drift": found})
+    assert read("llm_sentence").drift == DriftFacts(found["said"], True, None)
+    (workspace.reports / "data_docs" / "llm_sentence" / "drift.html").write_text("<html></html>")
+    job = read("llm_sentence")
+    assert job.drift.page == "data_docs/llm_sentence/drift.html"
+    assert job.n_checks == 20

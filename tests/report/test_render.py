@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from qaemb.report import draw, render
+from qaemb.report.data import DriftFacts
 from qaemb.report.draw import file_name
 from qaemb.report.render import number, percent, thousands
 from qaemb.stages.report import gather
@@ -56,6 +57,15 @@ def test_the_page_needs_nothing_but_itself(findings):
         "data_docs/llm_tr/index.html",
         "data_docs/llm_sentence/index.html",
     }
+
+
+def test_drift_is_said_with_its_page(findings):
+    drift = DriftFacts("llm_tr against reference r: 1 of 4 questions moved (fog)", True, "data_docs/llm_tr/drift.html")
+    jobs = tuple(replace(job, drift=drift if job.job == "llm_tr" else None) for job in findings.jobs)
+    page = _Page(render(replace(findings, maps=(), jobs=jobs), draw(replace(findings, maps=()))))
+    assert "Drift: llm_tr against reference r: 1 of 4 questions moved (fog) (which and how)." in page.text
+    assert "data_docs/llm_tr/drift.html" in page.links
+    assert page.text.count("warnings are about drift") == 1
 
 
 def test_every_anchor_has_its_section(findings):

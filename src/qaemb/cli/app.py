@@ -26,6 +26,10 @@ prompts_app = typer.Typer(
 app.add_typer(prompts_app, name="prompts")
 students_app = typer.Typer(help="Trained students: `list` them, `adopt` one that `distill` made.", no_args_is_help=True)
 app.add_typer(students_app, name="students")
+drift_app = typer.Typer(
+    help="Compare answers with a reference version: `accept` one, `show` what moved since.", no_args_is_help=True
+)
+app.add_typer(drift_app, name="drift")
 
 
 def load() -> tuple[Settings, Workspace]:

@@ -74,6 +74,15 @@ class Histogram:
 
 
 @dataclass(frozen=True)
+class DriftFacts:
+    """How a job's answers compare with their reference: what was found, in a sentence, and the page that shows it."""
+
+    said: str
+    beyond_limits: bool
+    page: str | None  # relative to the report
+
+
+@dataclass(frozen=True)
 class JobFacts:
     """One answer matrix: what answered, how fast, how the answers look, what validation and gold say of them."""
 
@@ -95,6 +104,7 @@ class JobFacts:
     n_checks: int = 0
     grades: pd.DataFrame | None = None  # GRADE_COLUMNS; None without gold
     data_docs: str | None = None  # relative to the report
+    drift: DriftFacts | None = None  # None: no reference
     student: str | None = None  # the trained student of engine `student`; None: zero-shot
     approximates: str | None = None  # of a cascade: whom, how well, and how many calls it saved
 

@@ -11,7 +11,7 @@ import pandas as pd
 from qaemb.errors import BadInput
 from qaemb.files import read_json, read_table
 from qaemb.report.collect import read_histogram
-from qaemb.report.data import GRADE_COLUMNS, JobFacts
+from qaemb.report.data import GRADE_COLUMNS, DriftFacts, JobFacts
 from qaemb.settings import AnswererSettings, AnswersJob
 
 
@@ -47,9 +47,10 @@ def read_job(name: str, job: AnswersJob, answerer: AnswererSettings, places: Job
         model_digest=None if answerer.parts else spec.get("model_digest"),
         prompt=answerer.prompt,
         cells_per_s=_number(_json(places.metrics).get("cells_per_s")),
-        n_checks=len(verdict.get("expectations", [])),
+        n_checks=sum(check["success"] for check in verdict.get("expectations", [])),
         grades=_grades(places.validation / "grades.csv"),
-        data_docs=_docs(places),
+        data_docs=_page(places, "index.html"),
+        drift=_drift(places, verdict),
         student=answerer.student,
         approximates=spec.get("approximates", {}).get("claim"),
     )
@@ -73,8 +74,13 @@ def _grades(path: Path) -> pd.DataFrame | None:
     return table
 
 
-def _docs(places: JobPlaces) -> str | None:
-    page = places.data_docs / "index.html"
+def _drift(places: JobPlaces, verdict: dict[str, Any]) -> DriftFacts | None:
+    found = verdict.get("drift")
+    return DriftFacts(found["said"], found["found"], _page(places, "drift.html")) if found else None
+
+
+def _page(places: JobPlaces, name: str) -> str | None:
+    page = places.data_docs / name
     return page.relative_to(places.reports).as_posix() if page.exists() else None
 
 

@@ -17,7 +17,6 @@ from qaemb.settings.answers import (
     ModelSettings,
     RaySettings,
     ServerSettings,
-    ValidateSettings,
     VllmSettings,
 )
 from qaemb.settings.base import Section
@@ -38,6 +37,7 @@ from qaemb.settings.interpretation import InterpretSettings
 from qaemb.settings.results import PublishSettings, ReportSettings
 from qaemb.settings.selection import SelectSettings
 from qaemb.settings.tasks import DownstreamSettings, TaskSettings
+from qaemb.settings.validation import DriftSettings, ValidateSettings
 
 __all__ = [
     "AnswererSettings",
@@ -48,6 +48,7 @@ __all__ = [
     "DatasetSettings",
     "DistillSettings",
     "DownstreamSettings",
+    "DriftSettings",
     "EncodeSettings",
     "FeaturesSettings",
     "FinetuneSettings",
@@ -111,6 +112,8 @@ class Settings(Section):
         for part in self.select.spaces:
             _require(part, self.features.spaces, "select.spaces", "features.spaces")
         _require(self.publish.job, self.answers.jobs, "publish.job", "answers.jobs")
+        for name in self.validate_.unknown_drift(self.answers.jobs):
+            raise ValueError(f"validate.drift.{name}: `{name}` is no job of answers.jobs and no question set of one")
         return self
 
     @model_validator(mode="after")

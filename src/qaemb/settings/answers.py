@@ -1,4 +1,4 @@
-"""Settings of models, answerers, their jobs and what a matrix must satisfy."""
+"""Settings of models, answerers and their jobs."""
 
 from __future__ import annotations
 
@@ -182,12 +182,3 @@ class AnswersSettings(Section):
                         f"spec.{name}.{where}: `{part}` is no answerer of answers.spec, or an ensemble or a cascade"
                     )
         return self
-
-
-class ValidateSettings(Section):
-    """What an answer matrix must satisfy (stage `validate`)."""
-
-    margin_limit: float = Field(60.0, gt=0, description="largest |margin| in nats")
-    min_mean_mass: float = Field(0.0, ge=0, le=1, description="lowest mean P(yes)+P(no) of a question")
-    low_mass: float = Field(0.1, ge=0, le=1, description="cells below this mass are counted as not answering")
-    min_sd: float = Field(1e-6, ge=0, description="a question whose margins vary less is constant")

@@ -8,39 +8,55 @@ from typing import Any
 
 import pandas as pd
 
-from qaemb.errors import BadMatrix, BadParameter
+from qaemb.errors import BadMatrix
 from qaemb.files import atomic_folder, read_table, write_json, write_table
 from qaemb.identity import file_sha256
 from qaemb.questions import load_set
 from qaemb.settings import Settings
-from qaemb.validation import Matrix, check, expectations, failure_message, failures, grade, summarise, tables_to_check
+from qaemb.stages.drift import drift_message, look_for_drift
+from qaemb.stages.matrices import find_job, read_matrix
+from qaemb.validation import (
+    Matrix,
+    Outcome,
+    check,
+    expectations,
+    failure_message,
+    failures,
+    grade,
+    summarise,
+    tables_to_check,
+)
+from qaemb.validation.drift import DRIFT_TABLES, PAGE, Drift, drift_figures, drift_tables, headline, write_report
 from qaemb.workspace import Workspace
+
+_DRIFT_METRICS = ("n_moved", "n_new_constant", "n_new_redundant", "largest_rate_change", "largest_ks")
 
 
 def validate(settings: Settings, workspace: Workspace, job: str) -> None:
     """Write data/work/validation/JOB (verdict, summary, grades), the metrics, and reports/data_docs/JOB.
 
-    Raises BadMatrix when a rule fails: then the Data Docs and the verdict are in reports/data_docs/JOB, and no earlier
-    approval remains in data/work/validation/JOB.
+    Where the job has a reference, drift.html and its tables are in reports/data_docs/JOB, too. Raises BadMatrix when a
+    rule fails, or drift is found and `on_drift` is `fail`: then the Data Docs and the verdict are in
+    reports/data_docs/JOB, and no earlier approval remains in data/work/validation/JOB.
     """
-    if job not in settings.answers.jobs:
-        known = ", ".join(settings.answers.jobs)
-        raise BadParameter(f"no answers job `{job}` in params.yaml: answers.jobs ({known})")
+    find_job(settings, job)
     approved = workspace.validation(job)
     shutil.rmtree(approved, ignore_errors=True)
-    matrix = _read_matrix(settings, workspace, job)
+    matrix = read_matrix(settings, workspace, job)
     summary = summarise(matrix.margin, matrix.mass, settings.validate_.low_mass)
+    drift = look_for_drift(settings, workspace, job, matrix)
     docs = workspace.reports / "data_docs" / job
     with atomic_folder(docs) as folder:
-        outcomes = check(tables_to_check(matrix, settings.validate_), folder)
-        verdict = _verdict(workspace.answers(job), job, matrix) | {
-            "success": not failures(outcomes),
-            "expectations": expectations(outcomes),
-        }
+        tables = tables_to_check(matrix, settings.validate_)
+        outcomes = check(tables + (drift_tables(drift) if drift else []), folder)
+        verdict = _verdict(workspace.answers(job), job, matrix, outcomes, drift)
         write_json(folder / "validation.json", verdict)
-    if failures(outcomes):
+        if drift:
+            write_report(drift, folder)
+    if not verdict["success"]:
         write_json(workspace.metrics("validate", job), _metrics(verdict, summary, None))
-        raise BadMatrix(failure_message(job, outcomes, docs))
+        unsound = _unsound(outcomes)
+        raise BadMatrix(failure_message(job, unsound, docs) if unsound or not drift else drift_message(drift, docs))
     grades = _grades(settings, workspace, job, matrix)
     with atomic_folder(approved) as folder:
         write_json(folder / "validation.json", verdict)
@@ -49,30 +65,28 @@ def validate(settings: Settings, workspace: Workspace, job: str) -> None:
             grades.to_csv(folder / "grades.csv", index=False)
     write_json(workspace.metrics("validate", job), _metrics(verdict, summary, grades))
     print(_line(job, matrix, summary, grades))
+    if drift:
+        print(f"validate: {headline(drift)}; see {docs / PAGE}")
 
 
-def _read_matrix(settings: Settings, workspace: Workspace, job: str) -> Matrix:
-    spec = settings.answers.jobs[job]
-    folder = workspace.answers(job)
-    tables = {name: read_table(folder / f"{name}.parquet") for name in ("margin", "mass")}
-    for name, table in tables.items():
-        if "segment_id" not in table:
-            raise BadMatrix(
-                f"{folder / name}.parquet has no column `segment_id`; run `qaemb answers --job {job}` again"
-            )
-    segments = read_table(workspace.segments(spec.segmentation) / "segments.parquet", ["segment_id"])
-    questions = load_set(workspace.questions, spec.set)
-    return Matrix(tables["margin"], tables["mass"], list(segments["segment_id"]), [item.name for item in questions])
+def _unsound(outcomes: list[Outcome]) -> list[Outcome]:
+    """Return the failed rules on the matrix itself, those on drift aside."""
+    return [outcome for outcome in failures(outcomes) if outcome.table not in DRIFT_TABLES]
 
 
-def _verdict(answers: Path, job: str, matrix: Matrix) -> dict[str, Any]:
+def _verdict(answers: Path, job: str, matrix: Matrix, outcomes: list[Outcome], drift: Drift | None) -> dict[str, Any]:
+    drifted = len(failures(outcomes)) > len(_unsound(outcomes))
+    stops = drift is not None and drifted and drift.limits.on_drift == "fail"
+    found = {"drift": {"found": drifted, "said": headline(drift), **drift_figures(drift)}} if drift else {}
     return {
         "job": job,
-        "success": False,
+        "success": not _unsound(outcomes) and not stops,
         "answers_sha256": file_sha256(answers / "margin.parquet"),
         "mass_sha256": file_sha256(answers / "mass.parquet"),
         "n_segments": len(matrix.margin),
         "n_questions": len(matrix.margin.columns) - 1,
+        **found,
+        "expectations": expectations(outcomes),
     }
 
 
@@ -98,6 +112,7 @@ def _metrics(verdict: dict[str, Any], summary: pd.DataFrame, grades: pd.DataFram
         "mean_mass": summary["mean_mass"].mean(),
         "share_low_mass": summary["share_low_mass"].mean(),
     }
+    metrics |= {f"drift_{name}": value for name, value in verdict.get("drift", {}).items() if name in _DRIFT_METRICS}
     if grades is not None:
         metrics["n_graded"] = int(grades["auc"].notna().sum())
         metrics["mean_auc"] = grades["auc"].mean()

@@ -1,0 +1,96 @@
+"""Has a question moved between two versions of its answers? Effect sizes and p-values, pure functions on arrays.
+
+Versions may share texts, all or some of them. `before` holds a row per text of the reference, `now` a row per text of
+the new matrix; `common` pairs the rows of texts that are in both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Common:
+    """Rows of the texts that both versions have: `before[i]` and `now[i]` are the same text, (n,) each."""
+
+    before: NDArray[np.int64]
+    now: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.before)
+
+
+def p_of_mean_change(before: Floats, now: Floats, common: Common) -> float:
+    """Return the two-sided p of the change of a mean between (n,) and (m,) values, some of them of the same texts.
+
+    A z-test with the variance that holds if nothing changed: that of all values about their joint mean, less what
+    common texts share. Where all texts are common it is McNemar's test (for 0/1 values), where none is the pooled test
+    of two proportions. 1 where the means are equal or a version has no value.
+    """
+    n, m = len(before), len(now)
+    if not n or not m:
+        return 1.0
+    change = now.mean() - before.mean()
+    if change == 0:
+        return 1.0
+    middle = np.concatenate([before, now]).mean()
+    a, b = before - middle, now - middle
+    shared = 2 * float(a[common.before] @ b[common.now]) / (n * m)
+    variance = (float(a @ a) + float(b @ b)) / (n + m) * (1 / n + 1 / m) - shared
+    return float(2 * stats.norm.sf(abs(change) / np.sqrt(variance))) if variance > 0 else 0.0
+
+
+def kolmogorov_smirnov(before: Floats, now: Floats) -> tuple[float, float]:
+    """Return the largest distance of the two distribution functions, and its p as if no text were common.
+
+    Common texts make the p too large, never too small: their answers are alike.
+    """
+    if not len(before) or not len(now):
+        return 0.0, 1.0
+    found = stats.ks_2samp(before, now, method="asymp")
+    return float(found.statistic), float(found.pvalue)
+
+
+def p_of_flips(n_flipped: int, n: int, limit: float) -> float:
+    """Return the p of `n_flipped` or more changed answers among `n` if an answer changes with probability `limit`."""
+    return float(stats.binom.sf(n_flipped - 1, n, limit))
+
+
+def p_of_weaker(rho: float, n: int, limit: float) -> float:
+    """Return the one-sided p of Spearman's `rho` of `n` texts if it is `limit`; 1 below four texts or for NaN."""
+    if n < 4 or np.isnan(rho):
+        return 1.0
+    r, r0 = (min(max(value, -1 + 1e-12), 1 - 1e-12) for value in (rho, limit))
+    return float(stats.norm.cdf((np.arctanh(r) - np.arctanh(r0)) * np.sqrt((n - 3) / (1 + r0**2 / 2))))
+
+
+def rank_correlation(margin: Floats) -> Floats:
+    """Return Spearman's rho of the columns (q, q) of margins (n, q); 0 with a question that never varies."""
+    ranks = stats.rankdata(margin, axis=0)
+    ranks -= ranks.mean(axis=0)
+    size = np.sqrt((ranks**2).sum(axis=0))
+    ranks /= np.where(size > 0, size, 1.0)
+    return np.clip(ranks.T @ ranks, -1.0, 1.0)
+
+
+def p_of_stronger(before: Floats, n: int, now: Floats, m: int) -> Floats:
+    """Return the one-sided p of |rho| having grown, elementwise, from `n` and `m` texts.
+
+    Fisher's z with the variance of Bonett and Wright (2000) for ranks: (1 + rho^2 / 2) / (n - 3). 1 below four texts.
+    """
+    if min(n, m) < 4:
+        return np.ones(before.shape)
+    sizes = [np.minimum(np.abs(rho), 1 - 1e-12) for rho in (before, now)]
+    variance = sum((1 + rho**2 / 2) / (count - 3) for rho, count in zip(sizes, (n, m), strict=True))
+    return stats.norm.sf((np.arctanh(sizes[1]) - np.arctanh(sizes[0])) / np.sqrt(variance))
+
+
+def q_values(p: Floats) -> Floats:
+    """Return Benjamini-Hochberg's q of each p, of any shape: the false discovery rate at which it is called."""
+    return stats.false_discovery_control(p.ravel()).reshape(p.shape) if p.size else p
