@@ -181,7 +181,10 @@ def test_the_command_says_what_remains(published, tmp_path, monkeypatch):
         done = CliRunner().invoke(app, ["features", published.texts[3], "--forget"])
         assert done.exit_code == 0
         assert "forgotten: 1 texts, 1 rows of history" in done.output
-        assert "what remains: in data/store the margins under the hash of the text" in done.output
+        assert (
+            "what remains: in data/store, where a job answered it, its margins under the hash of the text"
+            in done.output
+        )
         assert read_manifest(published.repo) is not None
         assert published.segments[3] not in set(read_history(published.repo / "history", "the-key")["segment"])
     finally:

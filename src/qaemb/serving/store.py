@@ -53,9 +53,12 @@ def build_store(
         rows = without(history_table(segments, times, manifest.question_ids, margins), read_forgotten(repo))
         old = read_history(repo / HISTORY, manifest.answerer_key)
         new = merged(old, rows)
-        superseded = _superseded(repo, manifest)
-        _replace_data(repo, config, manifest, new)
-        if not (is_local(config) and is_local_registry(config)):
+        on_server = not (is_local(config) and is_local_registry(config))
+        superseded = _superseded(repo, manifest) if on_server else []
+        if on_server and (repo / "data").exists():  # so that a kill from here on leaves no array that nobody knows of
+            write_json(repo / "data" / _SUPERSEDED, [*superseded, manifest.version])
+        _replace_data(repo, config, manifest, new, superseded)
+        if on_server:
             _switch_server(repo, manifest, superseded)
         # Last, so that what travels was published; after a kill before, publishing again comes to the same.
         write_history(repo / HISTORY, manifest.answerer_key, new)
@@ -63,7 +66,7 @@ def build_store(
     return len(new) - len(old)
 
 
-def _replace_data(repo: Path, config: Any, manifest: Manifest, published: pd.DataFrame) -> None:
+def _replace_data(repo: Path, config: Any, manifest: Manifest, published: pd.DataFrame, superseded: list[str]) -> None:
     """Swap in a folder data/ with all that is known and the history of what is published now."""
     histories, versions = (
         _everything(repo, manifest.answerer_key, published),
@@ -78,6 +81,8 @@ def _replace_data(repo: Path, config: Any, manifest: Manifest, published: pd.Dat
             write_history(data / HISTORY, key, history)
         write_versions(data, versions)
         keep_forgotten(repo, data)
+        if superseded:
+            write_json(data / _SUPERSEDED, superseded)
         write_offline(data, manifest, versions, histories)
         with plain_server_errors(repo):
             _apply_and_materialise(scratch, manifest, versions, histories[manifest.answerer_key])
@@ -135,10 +140,8 @@ def _superseded(repo: Path, manifest: Manifest) -> list[str]:
 
 def _switch_server(repo: Path, manifest: Manifest, superseded: list[str]) -> None:
     """Let services on a server go over to the new array, then drop old ones; a kill leaves this to the next time."""
-    path = repo / "data" / _SUPERSEDED
-    write_json(path, superseded)
     store = open_store(repo)
     objects = feast_objects(manifest, all_versions(repo))
     with quiet(), plain_server_errors(repo):
         switch_server(store, list(objects.values()), superseded)
-    write_json(path, [])
+    write_json(repo / "data" / _SUPERSEDED, [])
