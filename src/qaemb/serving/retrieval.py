@@ -106,7 +106,7 @@ def _asked(entity_df: pd.DataFrame) -> pd.DataFrame:
 
 
 def _joined(served: ServedFeatures, service: str, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return Feast's join. It leaves out a row whose segment has answers at other times only; see `_KEYS` merge."""
+    """Return Feast's join, which leaves out a row whose segment has answers at other times only."""
     store: Any = served.store
     with quiet():
         job = store.get_historical_features(entity_df=pairs, features=store.get_feature_service(service))
