@@ -77,6 +77,15 @@ def test_a_forgotten_text_is_nowhere_and_does_not_come_back(repo):
     assert_forgotten(repo)
 
 
+def test_a_history_that_is_brought_back_does_not_bring_it_back(repo, tmp_path):
+    shutil.copytree(repo / "history", tmp_path / "older")
+    forget(repo, ["two"])
+    shutil.copytree(tmp_path / "older", repo / "history", dirs_exist_ok=True)
+    for manifest, sign in ((OTHER, -1), (FIRST, 1)):
+        assert build_store(repo, manifest, SEGMENTS, sign * MARGINS, at(NOW)) == 0
+    assert_forgotten(repo)
+
+
 def test_a_text_that_is_asked_for_again_is_served_again(repo):
     forget(repo, ["two"])
 
@@ -181,7 +190,10 @@ def test_the_command_says_what_remains(published, tmp_path, monkeypatch):
         done = CliRunner().invoke(app, ["features", published.texts[3], "--forget"])
         assert done.exit_code == 0
         assert "forgotten: 1 texts, 1 rows of history" in done.output
-        assert "what remains: in data/store the margins under the hash of the text" in done.output
+        assert (
+            "what remains: in data/store, where a job answered it, its margins under the hash of the text"
+            in done.output
+        )
         assert read_manifest(published.repo) is not None
         assert published.segments[3] not in set(read_history(published.repo / "history", "the-key")["segment"])
     finally:

@@ -14,7 +14,7 @@ from qaemb.identity import text_id
 from qaemb.serving import ServedFeatures, build_store, forget, historical_features, open_store
 
 from .servers import postgres_server, redis_server
-from .test_versions import FIRST, MARCH, MARGINS, OTHER, at, make_repo
+from .test_versions import FIRST, LONGER, MARCH, MARGINS, OTHER, at, make_repo
 
 TEXTS = ["one", "two", "three"]
 SEGMENTS = [text_id(text) for text in TEXTS]
@@ -129,6 +129,24 @@ def test_another_version_takes_over_and_the_old_one_is_dropped(place, repo):
     asked = pd.DataFrame({"segment": SEGMENTS, "event_timestamp": MARCH})
     found = historical_features(repo, asked, FIRST.versions[0].service)
     np.testing.assert_array_equal(found[["q2", "q0"]], MARGINS[:, [2, 0]])
+
+
+def test_a_publication_that_ends_on_the_way_leaves_what_was_served_and_nothing_for_ever(place, repo, monkeypatch):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    kind, parts = place
+    build_store(repo, FIRST, SEGMENTS, MARGINS, at(MARCH))
+    for step in ("write_manifest", "switch_server"):
+        with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+            broken.setattr(f"qaemb.serving.store.{step}", stop)
+            build_store(repo, OTHER, SEGMENTS, -MARGINS, at(MARCH))
+        assert kind.knows(parts, f"answers_{OTHER.version}", SEGMENTS[0])
+        if step == "write_manifest":
+            np.testing.assert_array_equal(ServedFeatures(repo).features_of(SEGMENTS, "core"), MARGINS[:, [2, 0]])
+    build_store(repo, LONGER, SEGMENTS, np.column_stack([MARGINS, [7, 8, 9]]), at(MARCH))
+    known = [own for own in (FIRST, OTHER, LONGER) if kind.knows(parts, f"answers_{own.version}", SEGMENTS[0])]
+    assert known == [LONGER]
 
 
 def test_what_is_too_old_is_not_served(place, repo):

@@ -43,6 +43,10 @@ def historical_features(
     versions = [_version(served, name) for name in ([services] if isinstance(services, str) else services)]
     _refuse_mixtures(versions)
     asked = _asked(entity_df)
+    names = list(dict.fromkeys(column for _, version in versions for column in version.names))
+    taken = [name for name in names if name in asked.columns]
+    if taken:
+        raise BadInput(f"the rows to join have a column `{taken[0]}`, which is a question's name; rename it")
     pairs = asked[_KEYS].drop_duplicates(ignore_index=True)
     found = asked
     for name, version in versions:
@@ -54,7 +58,6 @@ def historical_features(
             _answer_missing(served, name, version, found, answerer)
         elif missing == "refuse":
             _refuse_missing(served, name, version, found)
-    names = list(dict.fromkeys(column for _, version in versions for column in version.names))
     return found.astype(dict.fromkeys(names, np.float32))
 
 
@@ -106,7 +109,7 @@ def _asked(entity_df: pd.DataFrame) -> pd.DataFrame:
 
 
 def _joined(served: ServedFeatures, service: str, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return Feast's join. It leaves out a row whose segment has answers at other times only; see `_KEYS` merge."""
+    """Return Feast's join, which leaves out a row whose segment has answers at other times only."""
     store: Any = served.store
     with quiet():
         job = store.get_historical_features(entity_df=pairs, features=store.get_feature_service(service))

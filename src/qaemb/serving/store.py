@@ -25,7 +25,7 @@ from qaemb.serving.definitions import array_view_name, feast_objects
 from qaemb.serving.forgotten import finish_forgetting, keep_forgotten, read_forgotten
 from qaemb.serving.history import history_keys, history_table, merged, read_history, without, write_history
 from qaemb.serving.manifest import TIMESTAMP, Manifest, read_manifest, write_manifest
-from qaemb.serving.offline import ARRAY_FILE, HISTORY, read_arrays, write_offline
+from qaemb.serving.offline import HISTORY, read_arrays, write_offline
 from qaemb.serving.online import is_local, is_local_registry, switch_server
 from qaemb.serving.repository import CONFIG, all_versions, exclusive, open_store, plain_server_errors, quiet
 from qaemb.serving.versions import Version, joined, read_versions, write_versions
@@ -50,12 +50,18 @@ def build_store(
     times = np.full(len(segments), UNKNOWN_TIME) if answered is None else answered
     with exclusive(repo):
         finish_forgetting(repo)
-        rows = without(history_table(segments, times, manifest.question_ids, margins), read_forgotten(repo))
-        old = read_history(repo / HISTORY, manifest.answerer_key)
+        gone = read_forgotten(repo)
+        rows = without(history_table(segments, times, manifest.question_ids, margins), gone)
+        old = without(
+            read_history(repo / HISTORY, manifest.answerer_key), gone
+        )  # `dvc checkout` may have brought it back
         new = merged(old, rows)
-        superseded = _superseded(repo, manifest)
-        _replace_data(repo, config, manifest, new)
-        if not (is_local(config) and is_local_registry(config)):
+        on_server = not (is_local(config) and is_local_registry(config))
+        superseded = _superseded(repo, manifest) if on_server else []
+        if on_server and (repo / "data").exists():  # so that a kill from here on leaves no array that nobody knows of
+            write_json(repo / "data" / _SUPERSEDED, [*superseded, manifest.version])
+        _replace_data(repo, config, manifest, new, superseded)
+        if on_server:
             _switch_server(repo, manifest, superseded)
         # Last, so that what travels was published; after a kill before, publishing again comes to the same.
         write_history(repo / HISTORY, manifest.answerer_key, new)
@@ -63,12 +69,10 @@ def build_store(
     return len(new) - len(old)
 
 
-def _replace_data(repo: Path, config: Any, manifest: Manifest, published: pd.DataFrame) -> None:
+def _replace_data(repo: Path, config: Any, manifest: Manifest, published: pd.DataFrame, superseded: list[str]) -> None:
     """Swap in a folder data/ with all that is known and the history of what is published now."""
-    histories, versions = (
-        _everything(repo, manifest.answerer_key, published),
-        joined(all_versions(repo), manifest.versions),
-    )
+    histories = _everything(repo, manifest.answerer_key, published)
+    versions = joined(all_versions(repo), manifest.versions)
     with atomic_folder(repo / "data") as folder:
         scratch = folder / "scratch"
         data = scratch / "data"
@@ -78,6 +82,8 @@ def _replace_data(repo: Path, config: Any, manifest: Manifest, published: pd.Dat
             write_history(data / HISTORY, key, history)
         write_versions(data, versions)
         keep_forgotten(repo, data)
+        if superseded:
+            write_json(data / _SUPERSEDED, superseded)
         write_offline(data, manifest, versions, histories)
         with plain_server_errors(repo):
             _apply_and_materialise(scratch, manifest, versions, histories[manifest.answerer_key])
@@ -99,7 +105,8 @@ def _everything(repo: Path, answerer_key: str, published: pd.DataFrame) -> dict[
     found = {key: merged(read_history(data / HISTORY, key), read_history(repo / HISTORY, key)) for key in sorted(keys)}
     found[answerer_key] = merged(read_history(data / HISTORY, answerer_key), published)
     served = read_manifest(repo)
-    if served is not None and served.answerer_key in found and (data / ARRAY_FILE).exists():
+    # Folders from before there were versions are left out: their rows have no times.
+    if served is not None and served.answerer_key in found and read_versions(data):
         found[served.answerer_key] = merged(found[served.answerer_key], read_arrays(data, served))
     return {key: without(history, gone) for key, history in found.items()}
 
@@ -135,10 +142,8 @@ def _superseded(repo: Path, manifest: Manifest) -> list[str]:
 
 def _switch_server(repo: Path, manifest: Manifest, superseded: list[str]) -> None:
     """Let services on a server go over to the new array, then drop old ones; a kill leaves this to the next time."""
-    path = repo / "data" / _SUPERSEDED
-    write_json(path, superseded)
     store = open_store(repo)
     objects = feast_objects(manifest, all_versions(repo))
     with quiet(), plain_server_errors(repo):
         switch_server(store, list(objects.values()), superseded)
-    write_json(path, [])
+    write_json(repo / "data" / _SUPERSEDED, [])
