@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,10 +55,12 @@ def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
     unpack = {".gz": gzip.decompress, ".bz2": bz2.decompress}.get(path.suffix.lower(), bytes)
     try:
         return unpack(path.read_bytes()).decode(encoding)
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} is not UTF-8: {error}; save it as UTF-8") from error
     except OSError as error:
         raise BadInput(f"{path} can't be read: {error.strerror or error}") from error
-    except (EOFError, ValueError) as error:
-        raise BadInput(f"{path} is not UTF-8: {error}; save it as UTF-8") from error
+    except (EOFError, ValueError, zlib.error) as error:  # of a packed file that was cut or damaged
+        raise BadInput(f"{path} can't be unpacked: {error}; make it again") from error
 
 
 def _json_object(line: str, place: str) -> dict[str, Any]:

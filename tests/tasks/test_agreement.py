@@ -16,14 +16,22 @@ def world():
     rng = np.random.default_rng(0)
     labels = rng.integers(3, size=N)
     clusters = np.where(rng.random(N) < 0.7, labels, rng.integers(4, size=N))
-    return labels, clusters, resamples(N, 6, seed=0)
+    return labels, clusters, resamples(np.arange(N), 6, seed=0)
 
 
 def test_resamples_are_the_texts_themselves_and_then_bootstrap_samples():
-    weights = resamples(N, 500, seed=0)
+    weights = resamples(np.arange(N), 500, seed=0)
     assert (weights[0] == 1).all()
     assert (weights.sum(axis=1) == N).all()
     assert (weights[1:] == 0).mean() == pytest.approx((1 - 1 / N) ** N, abs=0.01)
+
+
+def test_texts_of_one_unit_are_drawn_together():
+    units = np.array([2, 0, 0, 1, 2, 2])
+    weights = resamples(units, 50, seed=0)
+    for unit in range(3):
+        assert (np.ptp(weights[:, units == unit], axis=1) == 0).all()
+    assert (weights[:, [1, 3, 0]].sum(axis=1) == 3).all()
 
 
 @pytest.mark.parametrize(("own", "peer"), [(v_measure, v_measure_score), (adjusted_rand, adjusted_rand_score)])

@@ -1,6 +1,7 @@
 """Reading labelled texts: every format gives the same rows, and a wrong file is named with its row."""
 
 import bz2
+import gzip
 import json
 import sys
 from collections import Counter
@@ -120,9 +121,25 @@ def test_unknown_columns_formats_and_paths_are_named(tmp_path):
         read_labelled(tmp_path / "t.xlsx")
     with pytest.raises(BadInput, match="is no file"):
         read_labelled(tmp_path / "absent.csv")
-    with pytest.raises(BadInput, match="broken.csv.bz2"):
-        (tmp_path / "broken.csv.bz2").write_bytes(b"text,label\n")
-        read_labelled(tmp_path / "broken.csv.bz2")
+
+
+CONTENT = b"text,label\na,x\nb,y\n"
+BROKEN = [
+    ("t.csv.bz2", CONTENT, "t.csv.bz2 can't be read"),
+    ("t.csv.bz2", bz2.compress(CONTENT)[:-8], "t.csv.bz2 can't be unpacked"),
+    ("t.csv.gz", CONTENT, "t.csv.gz can't be read"),
+    ("t.csv.gz", gzip.compress(CONTENT)[:-8], "t.csv.gz can't be unpacked"),
+    ("t.csv.gz", gzip.compress(CONTENT)[:12] + b"\xff" * 20, "t.csv.gz can't be unpacked"),
+    ("t.csv", "text,label\né,x\n".encode("latin-1"), "t.csv is not UTF-8"),
+    ("t.csv", b'text,label\n"a,x\n', "line 2: not valid CSV"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), BROKEN)
+def test_broken_files_are_named(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadInput, match=message):
+        read_labelled(tmp_path / name)
 
 
 @pytest.fixture
@@ -180,6 +197,7 @@ WRONG_SOURCES = [
     (SOURCE.replace("format: labelled", "format: lee"), "format `lee`"),
     (SOURCE.replace("skip: 1", "skip: -1"), "source.yaml: skip"),
     (SOURCE + "rows: 3\n", "and no others"),
+    (SOURCE.replace("{train:", "{dev:"), "source.yaml: files.dev"),
     (SOURCE.replace("Words", "Word"), "no column `Word`"),
 ]
 

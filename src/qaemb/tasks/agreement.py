@@ -14,11 +14,14 @@ from qaemb.tasks.folds import Rows
 Array = NDArray[np.float64]
 
 
-def resamples(n_texts: int, n_resamples: int, seed: int) -> Array:
-    """Return weights (1 + n_resamples, n_texts): ones, then how often a bootstrap sample has each text."""
-    rng = np.random.default_rng(seed)
-    drawn = [np.bincount(rng.integers(n_texts, size=n_texts), minlength=n_texts) for _ in range(n_resamples)]
-    return np.array([np.ones(n_texts), *drawn])
+def resamples(units: Rows, n_resamples: int, seed: int) -> Array:
+    """Return weights (1 + n_resamples, texts): ones, then how often a bootstrap sample has each text.
+
+    `units` (texts,) numbers the unit of each text from 0: those of one unit are drawn together.
+    """
+    rng, n_units = np.random.default_rng(seed), units.max() + 1
+    drawn = [np.bincount(rng.integers(n_units, size=n_units), minlength=n_units)[units] for _ in range(n_resamples)]
+    return np.array([np.ones(len(units)), *drawn])
 
 
 def v_measure(labels: Rows, clusters: Rows, weights: Array) -> Array:

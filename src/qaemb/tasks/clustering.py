@@ -80,7 +80,7 @@ def evaluate_clustering(task: Described, features: Features, settings: TaskSetti
     n_clusters = own.n_clusters or len(labelled.classes)
     if n_clusters >= len(labelled.texts):
         raise BadInput(f"{len(labelled.texts)} texts can't form {n_clusters} clusters; give more texts, or n_clusters")
-    weights = resamples(len(labelled.texts), settings.n_resamples, settings.seed)
+    weights = resamples(labelled.units, settings.n_resamples, settings.seed)
     methods = list(_methods(task, features, settings))
     with threadpool_limits(1), tqdm(methods, desc="clustering", unit="method") as bar:
         found = {method.name: _cluster(method, labelled.codes, n_clusters, weights, settings) for method in bar}
@@ -186,7 +186,7 @@ def _describe(
     method = next(method for method in methods if method.questions)
     clusters, answers = found[method.name].clusters[0], method.matrices[0]
     names, rows = [features.questions[column].text for column in method.questions], []
-    for cluster in range(clusters.max() + 1):
+    for cluster in np.unique(clusters).tolist():
         own = clusters == cluster
         counts = np.bincount(task.labelled.codes[own])
         order = np.argsort(answers[own].mean(axis=0), kind="stable")

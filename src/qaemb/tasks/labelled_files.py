@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import pandas as pd
 from pydantic import Field, ValidationError
 
 from qaemb.errors import BadInput
@@ -20,6 +21,7 @@ from qaemb.tasks.packaged import find_packaged, is_packaged
 FORMAT = "labelled"
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _PACKED = (".gz", ".bz2")
+Part = Literal["all", "train", "test"]
 
 
 class Columns(Section):
@@ -34,11 +36,11 @@ class Columns(Section):
 class Contents(Section):
     """What of a package's files is a data set (the keys of `source.yaml` beside those that name the package)."""
 
-    files: dict[str, str] = Field(min_length=1, description="`all`, or `train` and `test` -> file in the package")
+    files: dict[Part, str] = Field(min_length=1, description="`all`, or `train` and `test` -> file in the package")
     columns: Columns = Columns()
     skip: int = Field(0, ge=0, description="rows below the header that are no texts")
     labels: list[str] = Field([], description="keep texts with these labels; default: all")
-    per_label: dict[str, int] = Field({}, description="as `files`: texts of each label, drawn with seed 0")
+    per_label: dict[Part, int] = Field({}, description="as `files`: texts of each label, drawn with seed 0")
     drop_conflicts: bool = Field(False, description="leave out a text that has two labels, rather than stop")
 
 
@@ -103,7 +105,7 @@ def _kind(path: Path) -> str:
 
 def _value(value: Any) -> str:
     """Return a cell as text; what is missing (null, NaN, <NA>) is empty."""
-    missing = value is None or value != value or type(value).__name__ == "NAType"  # noqa: PLR0124
+    missing = pd.api.types.is_scalar(value) and pd.isna(value)
     return "" if missing else str(value)
 
 
@@ -122,10 +124,11 @@ def _read_packaged(path: Path) -> Labelled:
         split = name if name in (TRAIN, TEST) else ""
         own = list(_rows(found.root / file, contents.columns, split))[contents.skip :]
         rows += [row for row in own if not contents.labels or row.label in contents.labels]
-    return _sample(collect(rows, str(source), contents.drop_conflicts), contents.per_label)
+    per_label = {str(part): number for part, number in contents.per_label.items()}
+    return _sample(collect(rows, str(source), contents.drop_conflicts), per_label)
 
 
-def _sample(labelled: Labelled, per_label: dict[str, int]) -> Labelled:
+def _sample(labelled: Labelled, per_label: Mapping[str, int]) -> Labelled:
     """Return at most so many texts of each label (and split), in their order; all where no number is given."""
     if not per_label:
         return labelled

@@ -111,6 +111,7 @@ class ChosenAnswers:
 
     def _products(self, train: Rows) -> Products:
         answers = standardised(self._features, train)[train]
+        answers -= answers.mean(axis=0)  # where the mass varies, the mean is no longer 0
         indicators = (self._codes[train][:, None] == np.unique(self._codes[train])).astype(np.float64)
         targets = (indicators - indicators.mean(axis=0)) / np.sqrt(indicators.mean(axis=0))
         return Products(answers.T @ answers / len(train), answers.T @ targets / len(train), _L1_RATIO)
