@@ -22,8 +22,8 @@ from qaemb.tasks.task import Features, MethodResult, TaskResult
 Matrix = NDArray[np.float64]
 
 ANSWERS = ("answers", "answers_rarity", "answers_probability", "answers_yes_no")
-BASELINES = ("embedding", "tf_idf", "bm25")
-_COMPARED = (("answers", "tf_idf"), ("answers", "bm25"), ("answers", "embedding"), ("answers_rarity", "answers"))
+BASELINES = ("embedding", "tfidf", "bm25")
+_COMPARED = (("answers", "tfidf"), ("answers", "bm25"), ("answers", "embedding"), ("answers_rarity", "answers"))
 _TINY = 1e-12
 
 
@@ -96,7 +96,7 @@ def _measures(pairs: Pairs, features: Features) -> dict[str, Matrix]:
         "answers_probability": _cosine(yes, first, second),
         "answers_yes_no": _cosine((margin > 0).astype(np.float64), first, second),
         "embedding": _cosine(features.embedding[rows].astype(np.float64), first, second),
-        "tf_idf": np.asarray(words[first].multiply(words[second]).sum(axis=1), np.float64).ravel(),
+        "tfidf": np.asarray(words[first].multiply(words[second]).sum(axis=1), np.float64).ravel(),
         "bm25": (bm25[first, second] + bm25[second, first]) / 2,
     }
 
