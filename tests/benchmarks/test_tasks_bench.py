@@ -1,6 +1,7 @@
 """The tables and headline of docs/tasks.md from hand-made scores."""
 
-from benchmarks.tasks import retrieval, similarity
+from benchmarks.tasks import classification, clustering, retrieval, similarity
+from benchmarks.tasks.classification import _SIZES as SIZES
 from benchmarks.tasks.part import plain, with_interval
 
 
@@ -43,3 +44,49 @@ def test_similarity_shows_rho_and_the_cognitive_load():
     lines = similarity.PART.table({"lee": own})
     assert "| embedding | .400 (.300 to .500) |" in lines
     assert lines[-1] == "| questions that both texts get a yes to, mean | 1.500 (1.400 to 1.600) |"
+
+
+def test_classification_shows_every_size_and_its_best_and_worst_set():
+    methods = (
+        "tfidf",
+        "embedding",
+        "majority",
+        *(f"{way}_{n}" for way in ("answers", "random") for n in (*SIZES, "all")),
+    )
+    scores = {name: values("accuracy", 0.01 * row) for row, name in enumerate(methods)}
+
+    def figures(difference: float) -> dict:
+        pairs = (f"answers_30_minus_{name}" for name in classification._PAIRS)
+        return scores | {key: value for pair in pairs for key, value in values(pair, difference, p=True).items()}
+
+    found = {"one": figures(-0.02), "two": figures(-0.2)}
+    assert classification.PART.headline(found) == {
+        "classification_30_answers_minus_minilm_best_set": -0.02,
+        "classification_30_answers_minus_minilm_worst_set": -0.2,
+    }
+    lines = classification.PART.table(found)
+    assert lines[2] == "| answers_1 | .030 (-.070 to .130) | .030 (-.070 to .130) |"
+    assert lines[3].startswith("| random_1 | .110 ")
+    assert not any(line.startswith("| random_all") for line in lines)
+    assert "| tfidf | two | -.200 (-.300 to -.100) | .020 |" in lines
+
+
+def test_clustering_shows_both_scores_and_what_choosing_by_wording_gives():
+    scores = {
+        name: values("v_measure", 0.1 * row) | values("separation", 0.01 * row)
+        for row, name in enumerate(clustering._METHODS)
+    }
+
+    def figures(difference: float) -> dict:
+        names = (
+            f"answers_wording_minus_{b}_{s}" for b in ("answers_all", "random") for s in ("v_measure", "separation")
+        )
+        return scores | {key: value for name in names for key, value in values(name, difference).items()}
+
+    found = {"one": figures(0.3), "two": figures(-0.05)}
+    assert set(clustering.PART.headline(found).values()) == {-0.05}
+    lines = clustering.PART.table(found)
+    assert "| embedding | .600 (.500 to .700) | .600 (.500 to .700) |" in lines
+    assert "| answers_wording less random | .300 (.200 to .400) | -.050 (-.150 to .050) |" in lines
+    assert lines[0].startswith("| V-measure | one | two |")
+    assert sum(line.startswith("| separation") for line in lines) == 1
