@@ -32,7 +32,7 @@ def test_retrieval_shows_each_score_at_its_place_and_its_worst_gain_over_bm25():
     assert retrieval.PART.headline(found) == {"retrieval_bm25_answers_minus_bm25_worst_set": -0.05}
     lines = retrieval.PART.table(found)
     assert lines[0] == "| nDCG@10 | one | two |"
-    assert "| tf_idf | .100 (.000 to .200) | .100 (.000 to .200) |" in lines
+    assert "| tfidf | .100 (.000 to .200) | .100 (.000 to .200) |" in lines
     assert "| answers | .300 (.200 to .400) |" in lines  # the smaller question set, in a table of its own
     assert "| bm25+answers minus bm25 | two | -.050 (-.150 to .050) | .020 | -.050 (-.150 to .050) | .020 |" in lines
 
