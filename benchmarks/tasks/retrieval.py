@@ -10,7 +10,7 @@ from benchmarks.tasks.part import Figures, Part, plain, with_interval
 
 _METHODS = (
     "bm25",
-    "tf_idf",
+    "tfidf",
     "embedding",
     "answers",
     "answers_weighted",

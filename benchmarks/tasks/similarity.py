@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.tasks.part import Figures, Part, with_interval
 
-_METHODS = ("answers", "answers_rarity", "answers_probability", "answers_yes_no", "embedding", "tf_idf", "bm25")
+_METHODS = ("answers", "answers_rarity", "answers_probability", "answers_yes_no", "embedding", "tfidf", "bm25")
 _TASKS = {"lee": "data/tasks/lee", "simlex": "data/tasks/simlex999", "wordsim": "data/tasks/wordsim353"}
 
 

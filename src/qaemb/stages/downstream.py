@@ -38,7 +38,7 @@ def downstream(settings: Settings, workspace: Workspace, task: str) -> None:
     _log(settings, workspace, task, own, result)
     for note in result.notes:
         print(f"downstream {task}: {note}")
-    print(f"downstream {task} ({own.kind}, answers of `{own.answerer}`)\n{_scores(result).to_string(index=False)}")
+    print(f"downstream {task} ({own.kind}, answers of `{own.answerer}`)\n{_shown(result)}")
 
 
 def evaluate(settings: Settings, workspace: Workspace, task: str, own: TaskSettings) -> TaskResult:
@@ -100,6 +100,13 @@ def _answers(
 def _scores(result: TaskResult) -> pd.DataFrame:
     """Return a row a method, a column a metric."""
     return pd.DataFrame([{"method": method.name, **method.metrics} for method in result.methods])
+
+
+def _shown(result: TaskResult) -> str:
+    """Return the scores as text, without the ends of intervals, which are in scores.csv."""
+    table = _scores(result)
+    ends = [column for column in table if str(column).endswith(("_low", "_high"))]
+    return table.drop(columns=ends).to_string(index=False, float_format="{:.3f}".format, na_rep="")
 
 
 def _log(settings: Settings, workspace: Workspace, task: str, own: TaskSettings, result: TaskResult) -> None:

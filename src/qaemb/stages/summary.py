@@ -12,6 +12,8 @@ from qaemb.settings import Settings
 from qaemb.stages.report import task_metrics
 from qaemb.workspace import Workspace
 
+_SHOWN = 6  # methods of a task
+
 
 def summary(settings: Settings, workspace: Workspace) -> None:
     """Print mean r per encoding model and subject with ceilings, grades per answerer, tasks, and what to run next."""
@@ -61,11 +63,12 @@ def _grade_lines(settings: Settings, workspace: Workspace) -> list[str]:
 
 
 def _task_lines(tasks: pd.DataFrame) -> list[str]:
-    """Return a line per task and metric, and under it one per method, best first."""
+    """Return a line per task and metric, and under it one per method, the best ones first and alone."""
     lines, width = [], tasks["method"].str.len().max()
     for (task, metric), own in tasks.groupby(["task", "metric"], sort=False):
-        lines.append(f"  {task}: {metric}")
-        for row in own.sort_values("value", ascending=False).to_dict("records"):
+        more = f" (the best {_SHOWN} of {len(own)} methods)" if len(own) > _SHOWN else ""
+        lines.append(f"  {task}: {metric}{more}")
+        for row in own.nlargest(_SHOWN, "value").to_dict("records"):
             ends = f"{number(row['low'])} to {number(row['high'])}"
             lines.append(f"    {row['method']:<{width}}  {number(row['value'])}  ({ends})")
     return lines

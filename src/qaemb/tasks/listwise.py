@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
 
-
 _GRADIENT = 1e-6  # where a fit ends; with scipy's 1e-5 weights still depend on where it began
 _LEAST = -1e6  # the score of what is never picked; finite, as 0 * infinity is not a number
 

@@ -64,7 +64,7 @@ def _problem(data: RetrievalSet, features: Features) -> Problem:
     words = tf_idf([*queries, *documents], documents)
     plain = {
         "bm25": bm25_scores(queries, documents),
-        "tf_idf": np.asarray((words[: len(queries)] @ words[len(queries) :].T).todense(), np.float64),
+        "tfidf": np.asarray((words[: len(queries)] @ words[len(queries) :].T).todense(), np.float64),
         "embedding": (features.embedding[asked] @ features.embedding[held].T).astype(np.float64),
     }
     return Problem(

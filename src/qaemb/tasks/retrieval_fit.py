@@ -66,11 +66,9 @@ class Problem:
         """
         documents = Usual.of(self.margin)
         queries = Usual(Usual.of(self.query_margin[train]).centre, documents.scale)
-        masses = (
-            (self.query_mass, self.mass) if counts_mass else (np.ones_like(self.query_mass), np.ones_like(self.mass))
-        )
+        asked, held = (own if counts_mass else np.ones_like(own) for own in (self.query_mass, self.mass))
         products = Products(
-            answer_vectors(self.query_margin, masses[0], queries), answer_vectors(self.margin, masses[1], documents)
+            answer_vectors(self.query_margin, asked, queries), answer_vectors(self.margin, held, documents)
         )
         spread = products.scores(np.ones(products.n_weights))[train].std(axis=1).mean()
         return Products(products.queries / max(spread, _TINY), products.documents)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from qaemb.settings import TaskSettings
 from qaemb.tasks.answer_vectors import Usual, answer_vectors
@@ -22,8 +23,7 @@ from qaemb.tasks.task import Features, MethodResult, TaskResult
 Matrix = NDArray[np.float64]
 
 ANSWERS = ("answers", "answers_rarity", "answers_probability", "answers_yes_no")
-BASELINES = ("embedding", "tf_idf", "bm25")
-_COMPARED = (("answers", "tf_idf"), ("answers", "bm25"), ("answers", "embedding"), ("answers_rarity", "answers"))
+_COMPARED = (("answers", "tfidf"), ("answers", "bm25"), ("answers", "embedding"), ("answers_rarity", "answers"))
 _TINY = 1e-12
 
 
@@ -34,7 +34,8 @@ def evaluate_similarity(pairs: Pairs, features: Features, settings: TaskSettings
     shared = _shared_yes(features, pairs)
     rho = {name: spearman(own, pairs.score) for name, own in measures.items()}
     sampled: dict[str, list[float]] = {name: [] for name in [*measures, "shared_yes"]}
-    for rows in resampled_pairs(first, second, settings.n_resamples, settings.seed):
+    samples = resampled_pairs(first, second, settings.n_resamples, settings.seed)
+    for rows in tqdm(samples, total=settings.n_resamples, desc="resample pairs", unit="sample"):
         for name, own in measures.items():
             sampled[name].append(spearman(own[rows], pairs.score[rows]))
         sampled["shared_yes"].append(float(shared[rows].mean()))
@@ -88,7 +89,7 @@ def _measures(pairs: Pairs, features: Features) -> dict[str, Matrix]:
     margin = features.margin[rows]
     yes = 1 / (1 + np.exp(-margin.astype(np.float64)))
     vectors = answer_vectors(margin, features.mass[rows], Usual.of(margin))
-    rarity = -np.log(yes.mean(axis=0))
+    rarity = -np.log(np.maximum(yes.mean(axis=0), _TINY))
     words, bm25 = tf_idf(texts, texts), bm25_scores(texts, texts)
     return {
         "answers": _cosine(vectors, first, second),
@@ -96,7 +97,7 @@ def _measures(pairs: Pairs, features: Features) -> dict[str, Matrix]:
         "answers_probability": _cosine(yes, first, second),
         "answers_yes_no": _cosine((margin > 0).astype(np.float64), first, second),
         "embedding": _cosine(features.embedding[rows].astype(np.float64), first, second),
-        "tf_idf": np.asarray(words[first].multiply(words[second]).sum(axis=1), np.float64).ravel(),
+        "tfidf": np.asarray(words[first].multiply(words[second]).sum(axis=1), np.float64).ravel(),
         "bm25": (bm25[first, second] + bm25[second, first]) / 2,
     }
 
