@@ -199,6 +199,7 @@ def _make_small(folder: Path) -> None:
     own["interpret"]["models"] = own["select"]["spaces"] = [MODEL]
     own["distill"]["students"] = {}
     own["downstream"]["tasks"] = {}
+    own["validate"].pop("drift")
     own["publish"]["job"], own["report"]["map_space"] = JOB, MODEL
     (folder / "params.yaml").write_text(yaml.safe_dump(own, sort_keys=False))
 

@@ -38,6 +38,7 @@ class Project:
         (source.root / "segments").rename(self.workspace.work / "segments")
         source.dataset.rename(self.workspace.dataset)
         values = yaml.safe_load(PARAMS.read_text())
+        values["validate"].pop("drift")
         values["distill"] = {}
         values["model"]["tiny"] = {"source": "folder", "path": "weights", "kind": "encoder"}
         values["segments"] = {"words": {"kind": "words", "before": 2}, "tr": {"kind": "tr"}}

@@ -29,6 +29,7 @@ def project(source) -> tuple[Settings, Workspace]:
         place.parent.mkdir(parents=True, exist_ok=True)
         made.rename(place)
     values = yaml.safe_load(PARAMS.read_text())
+    values["validate"].pop("drift")
     values["distill"] = {}
     values["segments"] = {"words": {"kind": "words", "before": 2}}
     answerer = next(iter(values["answers"]["spec"]))

@@ -172,7 +172,8 @@ def test_a_clock_that_goes_back_changes_nothing(project, monkeypatch):
 
     for year, n_segments in ((2099, 50), (1970, 100)):
         moment = datetime(year, 1, 2, tzinfo=UTC)
-        monkeypatch.setattr(provenance, "datetime", type("Clock", (), {"now": staticmethod(lambda _, m=moment: m)}))
+        clock = type("Clock", (datetime,), {"now": staticmethod(lambda _, m=moment: m)})
+        monkeypatch.setattr(provenance, "datetime", clock)
         path = project.folder / "data/work/segments/tr/segments.parquet"
         segments, texts = project.ids[0][:n_segments], project.segments[:n_segments]
         write_table(path, pd.DataFrame({"segment_id": segments, "text": texts}))

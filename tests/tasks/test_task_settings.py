@@ -7,7 +7,7 @@ from tests.tasks.planted import settings
 
 WRONG = [
     ("classification", {"clustering": {"n_chosen": 5}}, "section `clustering` belongs to kind `clustering`"),
-    ("clustering", {"classification": {"n_folds": 5}}, "section `classification` belongs to kind `classification`"),
+    ("clustering", {"classification": {"n_folds": 4}}, "section `classification` belongs to kind `classification`"),
     ("classification", {"classification": {"sizes": [5, 2]}}, "`sizes` must rise"),
     ("classification", {"classification": {"sizes": [0, 30]}}, "`sizes` must rise"),
     ("classification", {"classification": {"sizes": [5, 10]}}, "`compared` is 30, which is not in `sizes`"),

@@ -66,7 +66,7 @@ class TaskSettings(Section):
     @model_validator(mode="after")
     def _sections_are_of_the_kind(self) -> TaskSettings:
         for section in ("retrieval", "classification", "clustering"):
-            if section in self.model_fields_set and section != self.kind:
+            if section != self.kind and getattr(self, section) != type(self).model_fields[section].default:
                 raise ValueError(f"section `{section}` belongs to kind `{section}`, and this task is `{self.kind}`")
         return self
 
