@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export FEAST_USAGE := False
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: help setup run test test-slow test-simulation test-vllm lint format bench-answers bench-answers-gpu bench-encoding bench-lebel-pcs bench-protocols bench-student bench-store soak student ui serve lock lock-vllm clean
+.PHONY: help setup run test test-slow test-simulation test-vllm lint format bench-answers bench-answers-gpu bench-encoding bench-lebel-pcs bench-protocols bench-student bench-store bench-serving soak student ui serve lock lock-vllm clean
 
 help:
 	@echo "make run        set up, then dvc repro and a summary of what it found"
@@ -28,6 +28,7 @@ help:
 	@echo "make bench-protocols    what each difference between strict and paper does; writes docs/protocols.md (needs QAEMB_LEBEL_PCS)"
 	@echo "make bench-student      students of GPT-4 on lebel_pcs; writes docs/students.md (needs QAEMB_LEBEL_PCS)"
 	@echo "make bench-store        the answer store beside Zarr and SQLite, and what one more question costs (docs/store.md)"
+	@echo "make bench-serving      online, over HTTP, for training, beside plain Feast (docs/serving.md)"
 	@echo "make soak               500 kills of a command that fills the store, and a look at it after each"
 	@echo "make student            train the student that comes with qaemb again (needs QAEMB_LEBEL_PCS)"
 	@echo "make ui         the MLflow UI on http://127.0.0.1:$(PORT_MLFLOW)"
@@ -111,6 +112,10 @@ student: setup
 bench-store: setup
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps -r benchmarks/store/peers.txt
 	$(BIN)/python -m benchmarks.store $(ARGS)
+
+# ARGS=--quick for a smoke run.
+bench-serving: setup
+	$(BIN)/python -m benchmarks.serving $(ARGS)
 
 # ARGS='--kills 50' for fewer.
 soak: setup
