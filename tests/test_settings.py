@@ -45,6 +45,7 @@ def test_the_projects_params_are_valid_and_frozen() -> None:
         ("features.spaces.qa_llm.job", "nothing", r"`nothing` is not in answers\.jobs"),
         ("encode.spaces.gold", ["golden"], r"encode\.spaces\.gold: `golden` is not in features\.spaces"),
         ("select.spaces", ["x"], r"select\.spaces: `x` is not in features\.spaces"),
+        ("publish.ttl_days", -1, r"publish\.ttl_days: .*greater than or equal to 0"),
         ("publish.job", "x", r"publish\.job: `x` is not in answers\.jobs"),
         ("model.minilm", {"source": "wheel", "kind": "encoder"}, r"source `wheel` needs `package` and `version`"),
         ("features.spaces.gold", {"kind": "qa", "input": "x"}, "kind `qa` needs `job`"),

@@ -44,7 +44,7 @@ def read_at(history, segment, day) -> list[float]:
     return rows.iloc[-1][QUESTIONS].tolist() if len(rows) else [np.nan] * 3
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=50)
 @given(ROWS)
 def test_what_was_known_when_is_what_the_cells_say(rows):
     history = merged(table(rows), table([]))
@@ -53,7 +53,7 @@ def test_what_was_known_when_is_what_the_cells_say(rows):
             np.testing.assert_array_equal(read_at(history, segment, np.timedelta64(day, "D")), at(rows, segment, day))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 @given(ROWS)
 def test_merging_what_is_known_adds_nothing(rows):
     history = merged(table([]), table(rows))

@@ -91,6 +91,10 @@ def test_unknown_sets_and_empty_texts_are_refused(published, served, answerer):
         served.features_for([published.texts[0]], "gold", answerer)
     with pytest.raises(BadInput, match="text number 1 is empty"):
         served.features_for([published.texts[0], " \n"], "core", answerer)
+    with pytest.raises(BadInput, match="text number 0 is not a string but int"):
+        served.features_for([3], "core", answerer)
+    with pytest.raises(BadInput, match="`core_v_00000000` was never published; known of set `core` are core_v_"):
+        served.features_for([published.texts[0]], "core_v_00000000", answerer)
     with pytest.raises(BadInput, match="text number 0 is not valid Unicode"):
         served.features_for(["\ud800"], "core", answerer)
     with pytest.raises(BadInput, match="there is no text"):

@@ -15,7 +15,7 @@ from qaemb.errors import BadInput
 from qaemb.files import read_json, read_table, write_json, write_table
 from qaemb.identity import text_id
 from qaemb.serving.history import history_keys, read_history, without, write_history
-from qaemb.serving.manifest import read_manifest
+from qaemb.serving.manifest import ENTITY, TIMESTAMP, read_manifest
 from qaemb.serving.offline import ARRAY_FILE, HISTORY, version_file
 from qaemb.serving.online import delete_online, require_deletable
 from qaemb.serving.repository import all_versions, exclusive, open_store, plain_server_errors
@@ -92,13 +92,15 @@ def keep_forgotten(repo: Path, folder: Path) -> None:
 
 def _count(repo: Path, segments: Collection[str]) -> int:
     """Return the rows of these segments in the history, and in the array's table: pushes are in that alone."""
-    wanted = list(segments)
-    tables = [read_history(repo / "data" / HISTORY, key) for key in history_keys(repo / "data" / HISTORY)]
-    tables.append(read_table(repo / "data" / ARRAY_FILE))
-    rows = {
-        (row.segment, row.event_timestamp) for own in tables for row in own[own["segment"].isin(wanted)].itertuples()
-    }
-    return len(rows)
+    data, manifest = repo / "data", read_manifest(repo)
+    tables = [(key, read_history(data / HISTORY, key)) for key in history_keys(data / HISTORY)]
+    if manifest is not None:
+        tables.append((manifest.answerer_key, read_table(data / ARRAY_FILE)))
+    found: set[tuple[str, ...]] = set()
+    for key, table in tables:
+        own = table[table[ENTITY].isin(list(segments))]
+        found.update((key, segment, str(time)) for segment, time in zip(own[ENTITY], own[TIMESTAMP], strict=True))
+    return len(found)
 
 
 def _read(repo: Path) -> dict[str, list[str]]:

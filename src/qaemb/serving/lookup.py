@@ -27,6 +27,7 @@ Missing = Literal["refuse", "nan"]
 """What becomes of a segment without answers: an error that names it, or a row of NaN."""
 
 _NOTHING = "publishes nothing; name a job in params.yaml (`publish`) and run `dvc repro publish`"
+_ANEW = "was published anew in the meantime; open it again"
 _DAY = 86_400.0  # seconds
 
 
@@ -129,10 +130,7 @@ class ServedFeatures:
         asked = list(dict.fromkeys(segments))
         if not asked:
             return {}
-        with plain_server_errors(self.repo):
-            response = self.store.get_online_features(
-                features=[f"{self._view}:{ARRAY}"], entity_rows=[{ENTITY: segment} for segment in asked]
-            ).proto
+        response = self._response(asked)
         column = response.results[list(response.metadata.feature_names.val).index(ARRAY)]
         oldest = time.time() - self.manifest.ttl_days * _DAY if self.manifest.ttl_days else -np.inf
         width, places = len(self.manifest.questions), self._places(names)
@@ -142,6 +140,18 @@ class ServedFeatures:
             if len(value.float_list_val.val) == width and answered.seconds >= oldest
         }
         return {segment: row for segment, row in rows.items() if np.isfinite(row).all()}
+
+    def _response(self, segments: list[str]) -> Any:
+        """Return Feast's answer; BadInput where the array that this object knows was superseded and is gone."""
+        try:
+            with plain_server_errors(self.repo):
+                return self.store.get_online_features(
+                    features=[f"{self._view}:{ARRAY}"], entity_rows=[{ENTITY: segment} for segment in segments]
+                ).proto
+        except Exception as error:
+            if read_manifest(self.repo) != self.manifest:
+                raise BadInput(f"{self.repo} {_ANEW}") from error
+            raise
 
     def _answer_and_push(self, new: dict[str, str], answerer: Answerer) -> dict[str, NDArray[np.float32]]:
         questions = self.manifest.question_texts
@@ -160,7 +170,7 @@ class ServedFeatures:
         rows = array_table(list(new), margins, now)
         with exclusive(self.repo):
             if read_manifest(self.repo) != self.manifest:
-                raise BadInput(f"{self.repo} was published anew in the meantime; open it again")
+                raise BadInput(f"{self.repo} {_ANEW}")
             # Offline first: whatever is served online can be found in the history, also after a crash in between.
             append_arrays(self.repo / "data", rows)
             asked_again(self.repo, list(new))

@@ -21,15 +21,16 @@ def is_local_registry(config: Any) -> bool:
 
 
 def switch_server(store: Any, objects: list[Any], superseded: Sequence[str]) -> None:
-    """Register `objects` in a registry on a server, in place of qaemb's former ones, and drop superseded arrays."""
+    """Put `objects` in place of qaemb's former ones in a registry on a server, and drop superseded arrays online."""
+    if not is_local_registry(store.config):
+        names = {one.name for one in objects}
+        listed = [store.list_feature_services(), store.list_on_demand_feature_views(), store.list_feature_views()]
+        ours = [one for own in listed for one in own if TAGS.items() <= one.tags.items()]
+        former = [one for one in ours if one.name not in names]
+        store.apply(objects, objects_to_delete=former, partial=False)
+    # An array of a publication that ended on the way is in no registry.
     views = [array_view(version, entity(), array_source(version)) for version in superseded]
-    if is_local_registry(store.config):
-        store._get_provider().update_infra(store.project, views, store.list_feature_views(), [], [], True)
-        return
-    names = {one.name for one in objects}
-    listed = [store.list_feature_services(), store.list_on_demand_feature_views(), store.list_feature_views()]
-    former = [one for own in listed for one in own if one.name not in names and TAGS.items() <= one.tags.items()]
-    store.apply(objects, objects_to_delete=former, partial=False)
+    store._get_provider().update_infra(store.project, views, store.list_feature_views(), [], [], True)
 
 
 def require_deletable(store: Any) -> None:

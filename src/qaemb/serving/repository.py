@@ -38,7 +38,8 @@ def open_store(repo: Path) -> Any:
     try:
         with plain_server_errors(repo):
             store = FeatureStore(repo_path=str(repo))
-            _ = store.config.online_store  # Feast reads this part, and imports what it names, only when it is asked for
+            # Feast reads these parts, and imports and reaches what they name, only when it is asked for them.
+            _ = store.config.online_store, store.registry
     except FeastError as error:
         raise BadInput(
             f"{repo / CONFIG} names a store that Feast can't load ({error}); a server's package may lack: "

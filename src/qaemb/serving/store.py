@@ -51,25 +51,27 @@ def build_store(
     with exclusive(repo):
         finish_forgetting(repo)
         rows = without(history_table(segments, times, manifest.question_ids, margins), read_forgotten(repo))
-        n_new = _record(repo / HISTORY, manifest, rows)
-        superseded = _superseded(repo, manifest)
-        _replace_data(repo, config, manifest)
-        if not (is_local(config) and is_local_registry(config)):
+        old = read_history(repo / HISTORY, manifest.answerer_key)
+        new = merged(old, rows)
+        on_server = not (is_local(config) and is_local_registry(config))
+        superseded = _superseded(repo, manifest) if on_server else []
+        if on_server and (repo / "data").exists():  # so that a kill from here on leaves no array that nobody knows of
+            write_json(repo / "data" / _SUPERSEDED, [*superseded, manifest.version])
+        _replace_data(repo, config, manifest, new, superseded)
+        if on_server:
             _switch_server(repo, manifest, superseded)
-    return n_new
-
-
-def _record(folder: Path, manifest: Manifest, rows: pd.DataFrame) -> int:
-    """Add to the history that travels what it lacks; return the number of rows that it has more than before."""
-    old = read_history(folder, manifest.answerer_key)
-    new = merged(old, rows)
-    write_history(folder, manifest.answerer_key, new)
-    write_versions(folder, joined(read_versions(folder), manifest.versions))  # last: a version has its rows
+        # Last, so that what travels was published; after a kill before, publishing again comes to the same.
+        write_history(repo / HISTORY, manifest.answerer_key, new)
+        write_versions(repo / HISTORY, joined(read_versions(repo / HISTORY), manifest.versions))
     return len(new) - len(old)
 
 
-def _replace_data(repo: Path, config: Any, manifest: Manifest) -> None:
-    histories, versions = _everything(repo), joined(all_versions(repo), manifest.versions)
+def _replace_data(repo: Path, config: Any, manifest: Manifest, published: pd.DataFrame, superseded: list[str]) -> None:
+    """Swap in a folder data/ with all that is known and the history of what is published now."""
+    histories, versions = (
+        _everything(repo, manifest.answerer_key, published),
+        joined(all_versions(repo), manifest.versions),
+    )
     with atomic_folder(repo / "data") as folder:
         scratch = folder / "scratch"
         data = scratch / "data"
@@ -79,8 +81,11 @@ def _replace_data(repo: Path, config: Any, manifest: Manifest) -> None:
             write_history(data / HISTORY, key, history)
         write_versions(data, versions)
         keep_forgotten(repo, data)
+        if superseded:
+            write_json(data / _SUPERSEDED, superseded)
         write_offline(data, manifest, versions, histories)
-        _apply_and_materialise(scratch, manifest, versions, histories[manifest.answerer_key])
+        with plain_server_errors(repo):
+            _apply_and_materialise(scratch, manifest, versions, histories[manifest.answerer_key])
         if not is_local_registry(config):
             (data / "registry.db").unlink()
         for path in data.iterdir():
@@ -89,11 +94,15 @@ def _replace_data(repo: Path, config: Any, manifest: Manifest) -> None:
         write_manifest(folder, manifest)
 
 
-def _everything(repo: Path) -> dict[str, pd.DataFrame]:
-    """Return all that is known, by answerer key: published, pushed here, and pushed through Feast's own commands."""
+def _everything(repo: Path, answerer_key: str, published: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return all that is known, by answerer key: published, pushed here, and pushed through Feast's own commands.
+
+    `published` is the history of `answerer_key` that is going to travel.
+    """
     gone, data = read_forgotten(repo), repo / "data"
-    keys = {*history_keys(repo / HISTORY), *history_keys(data / HISTORY)}
+    keys = {*history_keys(repo / HISTORY), *history_keys(data / HISTORY)} - {answerer_key}
     found = {key: merged(read_history(data / HISTORY, key), read_history(repo / HISTORY, key)) for key in sorted(keys)}
+    found[answerer_key] = merged(read_history(data / HISTORY, answerer_key), published)
     served = read_manifest(repo)
     if served is not None and served.answerer_key in found and (data / ARRAY_FILE).exists():
         found[served.answerer_key] = merged(found[served.answerer_key], read_arrays(data, served))
@@ -116,7 +125,7 @@ def _apply_and_materialise(repo: Path, manifest: Manifest, versions: Sequence[Ve
     first, last = times.min() - second, times.max() + second
     if manifest.ttl_days:
         first = max(first, pd.Timestamp.now(tz="UTC") - pd.Timedelta(days=manifest.ttl_days))
-    with quiet(), plain_server_errors(repo):
+    with quiet():
         store.apply(list(feast_objects(manifest, versions).values()))
         if len(history) and first <= last:
             store.materialize(first, last, feature_views=[array_view_name(manifest.version)])
@@ -131,10 +140,8 @@ def _superseded(repo: Path, manifest: Manifest) -> list[str]:
 
 def _switch_server(repo: Path, manifest: Manifest, superseded: list[str]) -> None:
     """Let services on a server go over to the new array, then drop old ones; a kill leaves this to the next time."""
-    path = repo / "data" / _SUPERSEDED
-    write_json(path, superseded)
     store = open_store(repo)
     objects = feast_objects(manifest, all_versions(repo))
     with quiet(), plain_server_errors(repo):
         switch_server(store, list(objects.values()), superseded)
-    write_json(path, [])
+    write_json(repo / "data" / _SUPERSEDED, [])

@@ -43,7 +43,7 @@ def forget_texts(workspace: Workspace, texts: list[str]) -> None:
     n_rows = forget(workspace.feature_repo, texts)
     print(f"forgotten: {len(texts)} texts, {n_rows} rows of history; neither is served nor joined from now on")
     print(
-        "what remains: in data/store the margins under the hash of the text; the text itself where it is part of a "
-        "story (data/work/segments, the source of the data set); what DVC pushed or cached of feature_repo/history "
-        "(docs/serving.md)"
+        "what remains: in data/store, where a job answered it, its margins under the hash of the text; the text itself "
+        "where it is part of the data set (the source, data/work/dataset, data/work/segments); older states of "
+        "feature_repo/history that DVC cached or pushed (docs/serving.md)"
     )
