@@ -42,7 +42,7 @@ class Sizes:
     many: int = 674
     history_rows: int = 200_000
     many_history_rows: int = 20_000
-    seconds: float = 8.0
+    seconds: float = 6.0
     calls: int = 300
     clients: tuple[int, ...] = (1, 16)
     batches: tuple[int, ...] = (1, 100)
