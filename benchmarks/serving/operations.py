@@ -7,6 +7,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from benchmarks.serving import repositories as repos
 from qaemb.answers import Answers
 from qaemb.identity import text_id
 from qaemb.serving import ServedFeatures, array_view_name, historical_features, open_store, push_source_name
+
+Times = list[tuple[float, float]]
+"""Wall-clock and CPU seconds of each call."""
 
 _WARM_UP = 5
 _ASKED_AT = pd.Timestamp("2026-06-01", tz="UTC")
@@ -62,13 +66,13 @@ class MadeUp:
         return Answers(margin, np.ones_like(margin))
 
 
-def features_for(job: Job) -> list[float]:
+def features_for(job: Job) -> Times:
     """Return seconds of each call of qaemb's own look-up."""
     served = ServedFeatures(job.folder)
     return _timed(job, lambda rows: served.features_for(_texts(rows), job.asked).to_numpy())
 
 
-def service(job: Job) -> list[float]:
+def service(job: Job) -> Times:
     """Return seconds of each look-up of Feast's feature service, in process: qaemb's repository, or a plain one."""
     store = open_store(job.folder)
     names = repos.manifest(job.n_questions).names[: job.width]
@@ -81,28 +85,28 @@ def service(job: Job) -> list[float]:
     return _timed(job, call)
 
 
-def publish(job: Job) -> list[float]:
+def publish(job: Job) -> Times:
     """Return the seconds of a publication: tables, definitions, online store."""
     return _once(lambda: repos.publish(job.folder, job.n_segments, job.n_questions))
 
 
-def plain_write(job: Job) -> list[float]:
+def plain_write(job: Job) -> Times:
     """Return the seconds that plain Feast takes for its table and definitions, without its online store."""
     return _once(lambda: repos.write_plain(job.folder, job.n_segments, job.n_questions))
 
 
-def plain_materialise(job: Job) -> list[float]:
+def plain_materialise(job: Job) -> Times:
     """Return the seconds of loading plain Feast's view into the online store."""
     return _once(lambda: repos.materialise(job.folder, repos.VIEW))
 
 
-def array_materialise(job: Job) -> list[float]:
+def array_materialise(job: Job) -> Times:
     """Return the seconds of loading qaemb's array view into the online store, which has its rows already."""
     view = array_view_name(repos.manifest(job.n_questions).version)
     return _once(lambda: repos.materialise(job.folder, view))
 
 
-def push(job: Job) -> list[float]:
+def push(job: Job) -> Times:
     """Return seconds from pushing one new segment to Feast's push source until it was read back, per call."""
     served = ServedFeatures(job.folder)
     source = push_source_name(served.manifest.version)
@@ -118,7 +122,7 @@ def push(job: Job) -> list[float]:
     return _numbered(job, call)
 
 
-def new_text(job: Job) -> list[float]:
+def new_text(job: Job) -> Times:
     """Return seconds of `features_for` of one new text whose answering takes no time: answered, kept, pushed."""
     served = ServedFeatures(job.folder)
 
@@ -130,14 +134,14 @@ def new_text(job: Job) -> list[float]:
     return _numbered(job, call)
 
 
-def historical(job: Job) -> list[float]:
+def historical(job: Job) -> Times:
     """Return the seconds of qaemb's join for training."""
     entities, rows = _entities(job)
     open_store(job.folder)  # imports Feast, which is no part of a join
     return _joined(job, rows, lambda: historical_features(job.folder, entities, job.asked))
 
 
-def historical_service(job: Job) -> list[float]:
+def historical_service(job: Job) -> Times:
     """Return the seconds of Feast's join through a feature service: qaemb's on-demand view, or plain columns."""
     entities, rows = _entities(job)
     store = open_store(job.folder)
@@ -145,7 +149,7 @@ def historical_service(job: Job) -> list[float]:
     return _joined(job, rows, lambda: store.get_historical_features(entity_df=entities, features=ask).to_df())
 
 
-OPERATIONS: dict[str, Callable[[Job], list[float]]] = {
+OPERATIONS: dict[str, Callable[[Job], Times]] = {
     own.__name__: own
     for own in (
         *(features_for, service, publish, plain_write, plain_materialise, array_materialise, push, new_text),
@@ -158,28 +162,33 @@ def _texts(rows: np.ndarray) -> list[str]:
     return [f"segment number {row}" for row in rows]
 
 
-def _timed(job: Job, call: Callable[[np.ndarray], np.ndarray]) -> list[float]:
+def _timed(job: Job, call: Callable[[np.ndarray], np.ndarray]) -> Times:
     """Time a look-up of random segments, again and again; what the first calls return is checked."""
     rng = np.random.default_rng(0)
-    found = []
+    found: Times = []
     for number in _calls(job):
         rows = rng.integers(0, job.n_segments, job.size)
-        begin = time.perf_counter()
-        answer = call(rows)
-        found.append(time.perf_counter() - begin)
+        with _clock(found):
+            answer = call(rows)
         if number < _WARM_UP:
             expected = [repos.margins(range(row, row + 1), job.n_questions)[0, : job.width] for row in rows]
             np.testing.assert_array_equal(answer, np.array(expected))
     return found[_WARM_UP:]
 
 
-def _numbered(job: Job, call: Callable[[int], None]) -> list[float]:
-    found = []
+def _numbered(job: Job, call: Callable[[int], None]) -> Times:
+    found: Times = []
     for number in _calls(job):
-        begin = time.perf_counter()
-        call(number)
-        found.append(time.perf_counter() - begin)
+        with _clock(found):
+            call(number)
     return found[_WARM_UP:]
+
+
+@contextmanager
+def _clock(times: Times) -> Iterator[None]:
+    begin = time.perf_counter(), time.process_time()
+    yield
+    times.append((time.perf_counter() - begin[0], time.process_time() - begin[1]))
 
 
 def _calls(job: Job) -> Iterator[int]:
@@ -191,10 +200,13 @@ def _calls(job: Job) -> Iterator[int]:
         yield number
 
 
-def _once(act: Callable[[], object]) -> list[float]:
-    begin = time.perf_counter()
-    act()
-    return [time.perf_counter() - begin]
+def _once(act: Callable[[], object]) -> Times:
+    import feast  # noqa: F401 - its import takes seconds and is no part of the act
+
+    found: Times = []
+    with _clock(found):
+        act()
+    return found
 
 
 def _entities(job: Job) -> tuple[pd.DataFrame, np.ndarray]:
@@ -205,24 +217,25 @@ def _entities(job: Job) -> tuple[pd.DataFrame, np.ndarray]:
     return pd.DataFrame({"segment": ids[rows], "event_timestamp": times}), rows
 
 
-def _joined(job: Job, rows: np.ndarray, join: Callable[[], pd.DataFrame]) -> list[float]:
-    begin = time.perf_counter()
-    table = join()
-    seconds = time.perf_counter() - begin
+def _joined(job: Job, rows: np.ndarray, join: Callable[[], pd.DataFrame]) -> Times:
+    found: Times = []
+    with _clock(found):
+        table = join()
     names = repos.manifest(job.n_questions).names[: job.width]
     assert len(table) == job.size, f"{len(table)} of {job.size} rows came back"
     table = table.sort_values("event_timestamp", ignore_index=True)
     for place in np.linspace(0, job.size - 1, 20).astype(int):
         expected = repos.margins(range(rows[place], rows[place] + 1), job.n_questions)[0, : job.width]
         np.testing.assert_array_equal(table.loc[place, names].to_numpy(np.float32), expected)
-    return [seconds]
+    return found
 
 
 def measured(job: Job) -> dict[str, Any]:
-    """Return the seconds of each call and the peak memory of this process in MB."""
-    seconds = OPERATIONS[job.operation](job)
+    """Return wall-clock seconds of each call, mean CPU seconds of a call, and the peak memory of this process in MB."""
+    times = OPERATIONS[job.operation](job)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": seconds, "peak_mb": round(peak)}
+    wall, cpu = np.array(times).T
+    return {"seconds": wall.tolist(), "cpu_ms": round(float(cpu.mean()) * 1000, 2), "peak_mb": round(peak)}
 
 
 def main() -> None:

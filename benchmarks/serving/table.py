@@ -22,6 +22,7 @@ def headline(figures: _Figures) -> dict[str, float]:
     historical = figures["historical"]
     return {
         "features_for_100x35_p95_ms": own["p95_ms"],
+        "features_for_100x35_cpu_ms": own["cpu_ms"],
         "odfv_100x35_p95_ms": figures["service"][shape]["p95_ms"],
         "plain_100x35_p95_ms": plain["p95_ms"],
         "over_plain_100x35": round(plain["p50_ms"] / own["p50_ms"], 2),
@@ -49,10 +50,10 @@ def write_table(figures: _Figures, settings: _Figures) -> None:
 
 def _online(figures: _Figures) -> list[str]:
     shapes = list(figures["features_for"])
-    lines = [f"| p50 / p95 / p99, ms | {' | '.join(shapes)} |", "|---" * (len(shapes) + 1) + "|"]
+    lines = [f"| p50 / p95 / p99 (CPU), ms | {' | '.join(shapes)} |", "|---" * (len(shapes) + 1) + "|"]
     for way, name in _WAYS.items():
-        lines.append(f"| {name} | {' | '.join(_latency(figures[way][shape]) for shape in shapes)} |")
-    plain = (_latency(figures["plain"][shape]) if shape in figures["plain"] else "" for shape in shapes)
+        lines.append(f"| {name} | {' | '.join(_with_cpu(figures[way][shape]) for shape in shapes)} |")
+    plain = (_with_cpu(figures["plain"][shape]) if shape in figures["plain"] else "" for shape in shapes)
     peak = (f"{figures[way][shape]['peak_mb']:,}" for way in _WAYS for shape in shapes)
     return [
         *lines,
@@ -91,8 +92,11 @@ def _others(figures: _Figures, settings: _Figures) -> list[str]:
         f"join {many_rows} rows x {many}, `historical_features`": historical["qaemb_many"],
         f"join {rows} rows x {many}, plain Feast": historical["plain_many"],
     }
-    lines = ["| once | seconds | peak MB |", "|---|---|---|"]
-    lines += [f"| {name} | {_seconds(own):.1f} | {own['peak_mb']:,} |" for name, own in named.items()]
+    lines = ["| once | seconds (CPU) | peak MB |", "|---|---|---|"]
+    lines += [
+        f"| {name} | {_seconds(own):.1f} ({own['cpu_ms'] / 1000:.1f}) | {own['peak_mb']:,} |"
+        for name, own in named.items()
+    ]
     lines += ["", "| a new text, until it can be read | p50 / p95 / p99, ms |", "|---|---|"]
     what = {"push": "pushed to Feast's push source", "new_text": "`features_for` with an answerer that takes no time"}
     for way, name in what.items():
@@ -109,6 +113,10 @@ def _loads(served: _Figures, size: int) -> list[Any]:
 
 def _latency(own: _Figures) -> str:
     return " / ".join(f"{own[f'p{q}_ms']:.1f}" for q in (50, 95, 99))
+
+
+def _with_cpu(own: _Figures) -> str:
+    return f"{_latency(own)} ({own['cpu_ms']:.1f})"
 
 
 def _seconds(own: _Figures) -> float:

@@ -30,9 +30,9 @@ def _job(operation, folder, **own):
 @pytest.mark.parametrize("asked", [repos.ALL, repos.PART])
 @pytest.mark.parametrize("operation", ["features_for", "service"])
 def test_a_look_up_is_checked_and_timed(repo, operation, asked):
-    seconds = OPERATIONS[operation](_job(operation, repo, asked=asked, size=7, calls=6))
-    assert len(seconds) == 6
-    assert min(seconds) > 0
+    times = OPERATIONS[operation](_job(operation, repo, asked=asked, size=7, calls=6))
+    assert len(times) == 6
+    assert min(wall for wall, _ in times) > 0
 
 
 def test_what_is_read_is_what_was_made_up(repo):
@@ -44,7 +44,7 @@ def test_what_is_read_is_what_was_made_up(repo):
 def test_plain_feast_answers_online_and_historically(tmp_path):
     job = _job("plain_write", tmp_path / "plain", asked=repos.PART, size=7, calls=6)
     for operation in ("plain_write", "plain_materialise", "service", "historical_service"):
-        assert min(OPERATIONS[operation](job)) > 0
+        assert min(wall for wall, _ in OPERATIONS[operation](job)) > 0
 
 
 def test_a_wrong_answer_ends_the_benchmark(repo, monkeypatch):
