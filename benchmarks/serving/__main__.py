@@ -32,23 +32,19 @@ _Figures = dict[str, Any]
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured. `few`: N_PART questions published, `many`: of a large bank.
-
-    `history_rows` are joined with few questions and by plain Feast, `many_history_rows` by qaemb with many questions.
-    """
+    """How much is measured. `few`: N_PART questions published, `many`: of a large bank; `history_rows` are joined."""
 
     n_segments: int = 20_000
     few: int = N_PART
     many: int = 674
     history_rows: int = 200_000
-    many_history_rows: int = 20_000
     seconds: float = 6.0
     calls: int = 300
     clients: tuple[int, ...] = (1, 16)
     batches: tuple[int, ...] = (1, 100)
 
 
-QUICK = Sizes(n_segments=200, many=40, history_rows=2_000, many_history_rows=200, seconds=0.2, calls=10, clients=(1, 2))
+QUICK = Sizes(n_segments=200, many=40, history_rows=2_000, seconds=0.2, calls=10, clients=(1, 2))
 
 
 class Bench:
@@ -137,7 +133,7 @@ def _historical(bench: Bench) -> _Figures:
         "qaemb_few": bench.run("historical", "few", sizes.few, size=sizes.history_rows),
         "service_few": bench.run("historical_service", "few", sizes.few, size=sizes.history_rows),
         "plain_few": bench.run("historical_service", "plain_few", sizes.few, size=sizes.history_rows),
-        "qaemb_many": bench.run("historical", "many", sizes.many, size=sizes.many_history_rows),
+        "qaemb_many": bench.run("historical", "many", sizes.many, size=sizes.history_rows),
         "plain_many": bench.run("historical_service", "plain_many", sizes.many, size=sizes.history_rows),
     }
 

@@ -78,7 +78,7 @@ def _http(figures: _Figures) -> list[str]:
 
 def _others(figures: _Figures, settings: _Figures) -> list[str]:
     n, few, many = f"{settings['n_segments']:,}", settings["few"], settings["many"]
-    rows, many_rows = f"{settings['history_rows']:,}", f"{settings['many_history_rows']:,}"
+    rows = f"{settings['history_rows']:,}"
     historical, materialise = figures["historical"], figures["materialise"]
     named = {
         f"publish {n} x {few}": figures["publish"]["few"],
@@ -89,7 +89,7 @@ def _others(figures: _Figures, settings: _Figures) -> list[str]:
         f"join {rows} rows x {few}, `historical_features`": historical["qaemb_few"],
         f"join {rows} rows x {few}, Feast's own call on the service": historical["service_few"],
         f"join {rows} rows x {few}, plain Feast": historical["plain_few"],
-        f"join {many_rows} rows x {many}, `historical_features`": historical["qaemb_many"],
+        f"join {rows} rows x {many}, `historical_features`": historical["qaemb_many"],
         f"join {rows} rows x {many}, plain Feast": historical["plain_many"],
     }
     lines = ["| once | seconds (CPU) | peak MB |", "|---|---|---|"]

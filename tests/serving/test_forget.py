@@ -77,6 +77,15 @@ def test_a_forgotten_text_is_nowhere_and_does_not_come_back(repo):
     assert_forgotten(repo)
 
 
+def test_a_history_that_is_brought_back_does_not_bring_it_back(repo, tmp_path):
+    shutil.copytree(repo / "history", tmp_path / "older")
+    forget(repo, ["two"])
+    shutil.copytree(tmp_path / "older", repo / "history", dirs_exist_ok=True)
+    for manifest, sign in ((OTHER, -1), (FIRST, 1)):
+        assert build_store(repo, manifest, SEGMENTS, sign * MARGINS, at(NOW)) == 0
+    assert_forgotten(repo)
+
+
 def test_a_text_that_is_asked_for_again_is_served_again(repo):
     forget(repo, ["two"])
 

@@ -161,6 +161,8 @@ def test_what_cannot_be_asked_is_named(repo):
         historical_features(repo, asked, [])
     with pytest.raises(BadInput, match="need `event_timestamp` and either `segment` or `text`"):
         historical_features(repo, asked.assign(text="a"), "core")
+    with pytest.raises(BadInput, match="have a column `q2`, which is a question's name"):
+        historical_features(repo, asked.assign(q2=True), "core")
     with pytest.raises(BadInput, match="`event_timestamp` holds what is no time"):
         historical_features(repo, asked.assign(event_timestamp="soon"), "core")
     with pytest.raises(BadInput, match="row 0 has no `event_timestamp`"):

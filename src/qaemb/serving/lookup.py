@@ -135,11 +135,13 @@ class ServedFeatures:
         oldest = time.time() - self.manifest.ttl_days * _DAY if self.manifest.ttl_days else -np.inf
         width, places = len(self.manifest.questions), self._places(names)
         rows = {
-            segment: np.array(value.float_list_val.val, np.float32)[places]
+            segment: np.array(value.float_list_val.val, np.float32)
             for segment, value, answered in zip(asked, column.values, column.event_timestamps, strict=True)
             if len(value.float_list_val.val) == width and answered.seconds >= oldest
         }
-        return {segment: row for segment, row in rows.items() if np.isfinite(row).all()}
+        margins = np.array(list(rows.values()), np.float32).reshape(-1, width)[:, places]
+        whole = np.asarray(~np.isnan(margins).any(axis=1))
+        return {segment: row for segment, row, own in zip(rows, margins, whole, strict=True) if own}
 
     def _response(self, segments: list[str]) -> Any:
         """Return Feast's answer; BadInput where the array that this object knows was superseded and is gone."""

@@ -42,6 +42,10 @@ def historical_features(
     versions = [_version(served, name) for name in ([services] if isinstance(services, str) else services)]
     _refuse_mixtures(versions)
     asked = _asked(entity_df)
+    names = list(dict.fromkeys(column for _, version in versions for column in version.names))
+    taken = [name for name in names if name in asked.columns]
+    if taken:
+        raise BadInput(f"the rows to join have a column `{taken[0]}`, which is a question's name; rename it")
     pairs = asked[_KEYS].drop_duplicates(ignore_index=True)
     found = asked
     for name, version in versions:
@@ -53,7 +57,6 @@ def historical_features(
             _answer_missing(served, name, version, found, answerer)
         elif missing == "refuse":
             _refuse_missing(served, name, version, found)
-    names = list(dict.fromkeys(column for _, version in versions for column in version.names))
     return found.astype(dict.fromkeys(names, np.float32))
 
 

@@ -25,7 +25,7 @@ from qaemb.serving.definitions import array_view_name, feast_objects
 from qaemb.serving.forgotten import finish_forgetting, keep_forgotten, read_forgotten
 from qaemb.serving.history import history_keys, history_table, merged, read_history, without, write_history
 from qaemb.serving.manifest import TIMESTAMP, Manifest, read_manifest, write_manifest
-from qaemb.serving.offline import ARRAY_FILE, HISTORY, read_arrays, write_offline
+from qaemb.serving.offline import HISTORY, read_arrays, write_offline
 from qaemb.serving.online import is_local, is_local_registry, switch_server
 from qaemb.serving.repository import CONFIG, all_versions, exclusive, open_store, plain_server_errors, quiet
 from qaemb.serving.versions import Version, joined, read_versions, write_versions
@@ -50,8 +50,11 @@ def build_store(
     times = np.full(len(segments), UNKNOWN_TIME) if answered is None else answered
     with exclusive(repo):
         finish_forgetting(repo)
-        rows = without(history_table(segments, times, manifest.question_ids, margins), read_forgotten(repo))
-        old = read_history(repo / HISTORY, manifest.answerer_key)
+        gone = read_forgotten(repo)
+        rows = without(history_table(segments, times, manifest.question_ids, margins), gone)
+        old = without(
+            read_history(repo / HISTORY, manifest.answerer_key), gone
+        )  # `dvc checkout` may have brought it back
         new = merged(old, rows)
         on_server = not (is_local(config) and is_local_registry(config))
         superseded = _superseded(repo, manifest) if on_server else []
@@ -68,10 +71,8 @@ def build_store(
 
 def _replace_data(repo: Path, config: Any, manifest: Manifest, published: pd.DataFrame, superseded: list[str]) -> None:
     """Swap in a folder data/ with all that is known and the history of what is published now."""
-    histories, versions = (
-        _everything(repo, manifest.answerer_key, published),
-        joined(all_versions(repo), manifest.versions),
-    )
+    histories = _everything(repo, manifest.answerer_key, published)
+    versions = joined(all_versions(repo), manifest.versions)
     with atomic_folder(repo / "data") as folder:
         scratch = folder / "scratch"
         data = scratch / "data"
@@ -104,7 +105,8 @@ def _everything(repo: Path, answerer_key: str, published: pd.DataFrame) -> dict[
     found = {key: merged(read_history(data / HISTORY, key), read_history(repo / HISTORY, key)) for key in sorted(keys)}
     found[answerer_key] = merged(read_history(data / HISTORY, answerer_key), published)
     served = read_manifest(repo)
-    if served is not None and served.answerer_key in found and (data / ARRAY_FILE).exists():
+    # Folders from before there were versions are left out: their rows have no times.
+    if served is not None and served.answerer_key in found and read_versions(data):
         found[served.answerer_key] = merged(found[served.answerer_key], read_arrays(data, served))
     return {key: without(history, gone) for key, history in found.items()}
 
