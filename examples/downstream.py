@@ -23,8 +23,8 @@ from qaemb.errors import BadInput, QaembError
 from qaemb.files import read_table
 from qaemb.serving import read_manifest
 from qaemb.settings import load_settings
-from qaemb.stages import downstream
-from qaemb.stages.downstream import Rows
+from qaemb.stages import served_models
+from qaemb.stages.served_models import Rows
 from qaemb.tracking import Tracker
 from qaemb.workspace import Workspace
 
@@ -63,14 +63,15 @@ def main(root: Path, set_name: str = "core") -> float:
     train, test = (sentences[sentences["split"] == split] for split in ("train", "test"))
     rows = Rows(list(train["segment_id"]), pd.Timestamp.now(tz="UTC"), list(train[target]), target)
     estimator = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
-    model = downstream.train(workspace, set_name, rows, estimator, names)
+    model = served_models.train(workspace, set_name, rows, estimator, names)
     asked = list(test["segment_id"])
-    offline_yes = model.predict_proba(downstream.features_then(workspace, model.contract, asked, rows.asked_at))[:, 1]
+    then = served_models.features_then(workspace, model.contract, asked, rows.asked_at)
+    offline_yes = model.predict_proba(then)[:, 1]
     auc = float(roc_auc_score(test[target], offline_yes))
 
-    model_id = downstream.log(workspace, f"{target} from {set_name}", model, rows, {"auc": auc})
+    model_id = served_models.log(workspace, f"{target} from {set_name}", model, rows, {"auc": auc})
     loaded = Tracker(workspace.mlruns).load_feature_model(model_id)
-    online_yes = downstream.predict_now(workspace, loaded, asked)[:, 1]
+    online_yes = served_models.predict_now(workspace, loaded, asked)[:, 1]
     assert np.array_equal(offline_yes, online_yes), "the online store serves other values than the history"
     print(
         f"{len(train)} sentences to train, {len(test)} of other stories to test, {len(names)} questions of `{set_name}`"

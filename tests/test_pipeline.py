@@ -103,6 +103,13 @@ def test_runs_can_be_compared_in_mlflow(project: Path) -> None:
     assert {"elastic_net", "random"} <= {run.data.params.get("method") for run in path}
 
 
+def test_tasks_are_evaluated_beside_baselines(project: Path) -> None:
+    household, lee = metrics(project, "downstream", "household"), metrics(project, "downstream", "lee")
+    assert household["bm25+answers"]["ndcg_10_low"] > household["bm25"]["ndcg_10_high"]
+    assert lee["answers"]["spearman_low"] > 0
+    assert "household" in (project / "reports" / "index.html").read_text()
+
+
 def test_the_report_is_one_readable_file(project: Path) -> None:
     page = (project / "reports" / "index.html").read_text()
     assert not re.search(r'(?:src|href)="(?:https?:)?//', page)

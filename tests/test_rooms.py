@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "qaemb"
-BASE = {"errors", "identity", "files", "settings", "workspace"}
+BASE = {"errors", "identity", "files", "packages", "rows", "settings", "workspace"}
 LOWER: dict[str, set[str]] = {
     "datasets": {"stimuli"},
     "stimuli": set(),
@@ -18,6 +18,7 @@ LOWER: dict[str, set[str]] = {
     "encoding": {"features"},
     "selection": {"features", "encoding"},
     "distill": {"answers", "features", "questions", "stimuli", "validation"},
+    "tasks": {"answers", "questions", "selection"},
     "tracking": set(),
     "validation": {"answers", "questions"},
     "serving": {"answers", "questions", "validation"},

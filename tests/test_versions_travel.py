@@ -198,6 +198,7 @@ def _make_small(folder: Path) -> None:
     own["encode"] |= {"n_folds": 3, "n_permutations": 20, "spaces": {MODEL: [MODEL]}}
     own["interpret"]["models"] = own["select"]["spaces"] = [MODEL]
     own["distill"]["students"] = {}
+    own["downstream"]["tasks"] = {}
     own["publish"]["job"], own["report"]["map_space"] = JOB, MODEL
     (folder / "params.yaml").write_text(yaml.safe_dump(own, sort_keys=False))
 

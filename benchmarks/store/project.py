@@ -110,6 +110,7 @@ class Project:
         params["encode"]["spaces"] = {"gold": ["gold"]}
         params["select"]["spaces"] = ["gold"]
         params["distill"] = {"students": {}}
+        params["downstream"] = {"tasks": {}}
         params["publish"] |= {"job": JOB, "sets": ["all"]}
         return params
 

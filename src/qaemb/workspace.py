@@ -118,6 +118,10 @@ class Workspace:
         """The selection path on one space."""
         return self.work / "selection" / space
 
+    def downstream(self, task: str) -> Path:
+        """Scores and tables of one NLP task."""
+        return self.work / "downstream" / task
+
     def metrics(self, stage: str, item: str) -> Path:
         """The numbers of one stage and item that `dvc metrics show` prints."""
         return self.reports / "metrics" / stage / f"{item}.json"

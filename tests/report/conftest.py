@@ -57,6 +57,9 @@ _SETTINGS = {
     },
     "select": {"spaces": ["qa"]},
     "publish": {"job": "llm_tr", "sets": ["core"]},
+    "downstream": {
+        "tasks": {"pairs": {"kind": "similarity", "data": "pairs.csv", "answerer": "llm", "encoder": "llm"}},
+    },
     "report": {"map_space": "gold", "n_top_questions": 3},
 }
 
@@ -83,6 +86,7 @@ def write_outputs(settings, workspace) -> Callable[[], None]:
         for model in settings.encode.spaces:
             _write_model(workspace, model, rng)
         _write_selection(workspace, rng)
+        _write_tasks(workspace)
 
     return write
 
@@ -188,3 +192,9 @@ def _write_selection(workspace: Workspace, rng: np.random.Generator) -> None:
     _table(workspace.selection("qa") / "curve.csv", pd.DataFrame(rows))
     workspace.selected.mkdir(parents=True)
     (workspace.selected / "qa.yaml").write_text(yaml.safe_dump({"set": "selected_qa", "questions": QUESTIONS[:3]}))
+
+
+def _write_tasks(workspace: Workspace) -> None:
+    scores = {"tf_idf": 0.41, "answers": 0.52}
+    own = {name: {"spearman": r, "spearman_low": r - 0.1, "spearman_high": r + 0.1} for name, r in scores.items()}
+    write_json(workspace.metrics("downstream", "pairs"), {"n_pairs": 40, **own})

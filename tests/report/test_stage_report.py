@@ -23,6 +23,9 @@ def test_the_stage_writes_the_page_its_figures_and_its_tables_twice_the_same(
     assert {"importance_gold_UTS01.png", "importance_qa_UTS02.png", "margins_llm_tr.png", "mass_llm_tr.png"} <= names
     assert len(pd.read_csv(workspace.reports / "scores.csv")) == 10
     assert len(pd.read_csv(workspace.reports / "curve.csv")) == 8
+    page = (workspace.reports / "index.html").read_text()
+    assert page.index("<th>answers</th>") < page.index("<th>tf_idf</th>")  # the better method first
+    assert "0.420 to 0.620" in page
     printed = capsys.readouterr().out
     assert printed.startswith("report: ")
     assert printed.count("\n") == 1

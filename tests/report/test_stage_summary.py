@@ -14,6 +14,7 @@ def test_the_summary_shows_scores_ceilings_grades_and_where_to_look(settings, wo
     assert rows[2] == ["gold", "0.300", "0.310"]
     assert rows[8] == ["noise", "ceiling", "0.600", "0.600"]
     assert "  llm answers at chance: mean AUC 0.513 (job llm_sentence)" in lines
+    assert lines[lines.index("  pairs: spearman") + 1].split() == ["answers", "0.520", "(0.420", "to", "0.620)"]
     text = "\n".join(lines)
     assert str(workspace.reports / "index.html") in text
     assert all(command in text for command in ("make ui", "make serve", "dvc metrics show"))

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from qaemb.errors import BadInput
 from qaemb.serving import ServedFeatures, build_store, read_manifest
-from qaemb.stages.downstream import Rows, features_then, predict_now, train
+from qaemb.stages.served_models import Rows, features_then, predict_now, train
 from qaemb.workspace import Workspace
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "downstream.py"

@@ -13,6 +13,7 @@ from qaemb.answers.store import Store
 from qaemb.errors import BadInput
 from qaemb.files import write_table
 from qaemb.identity import text_id
+from qaemb.settings import DownstreamSettings, TaskSettings
 from qaemb.stages.answers import answers
 from qaemb.stages.provenance import show
 from qaemb.stages.store import collect_garbage, status
@@ -72,7 +73,7 @@ def test_gc_removes_only_what_nothing_needs_and_only_on_yes(bought, capsys):
     before = sorted(bought.store.root.rglob("*"))
     stage(bought, collect_garbage, yes=False)
     out = capsys.readouterr().out
-    for line in ("1 files of answerers", "1 files doubled", "1 files without a current segment", "1 unfinished files"):
+    for line in ("1 files of answerers", "1 files doubled", "1 files without a current text", "1 unfinished files"):
         assert line in out
     assert "nothing is removed without --yes" in out
     assert sorted(bought.store.root.rglob("*")) == before
@@ -94,6 +95,22 @@ def test_gc_keeps_a_block_with_one_cell_that_is_needed(bought, capsys):
     stage(bought, collect_garbage, yes=True)
     assert "gc: 2 files" in capsys.readouterr().out
     assert bought.store.known(*bought.ids).sum() == 50 * 6
+
+
+def test_gc_keeps_the_answers_to_a_tasks_texts(bought, capsys):
+    texts = ["A long walk.", "Two apples."]
+    pd.DataFrame({"text": texts, "label": ["x", "y"]}).to_csv(bought.folder / "own.csv", index=False)
+    cells = Answers(np.zeros((2, 6), np.float32), np.ones((2, 6), np.float32))
+    bought.store.put([text_id(text) for text in texts], bought.ids[1], cells)
+    stage(bought, collect_garbage, yes=False)
+    assert "1 files without a current text or question" in capsys.readouterr().out
+    task = TaskSettings(kind="classification", data="own.csv", answerer="pub", encoder="any")
+    settings = bought.settings.model_copy(update={"downstream": DownstreamSettings(tasks={"own": task})})
+    collect_garbage(settings, Workspace(bought.folder), yes=True)
+    assert "gc: 0 files" in capsys.readouterr().out
+    (bought.folder / "own.csv").unlink()
+    with pytest.raises(BadInput, match="own.csv is no file"):
+        collect_garbage(settings, Workspace(bought.folder), yes=True)
 
 
 def test_gc_refuses_where_it_does_not_know_what_is_needed(bought):

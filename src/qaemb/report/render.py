@@ -41,6 +41,7 @@ def render(findings: Findings, figures: Mapping[str, bytes]) -> str:
         curve=_rows(pd.concat([s.curve for s in findings.selections])) if findings.selections else [],
         importance=_importance(findings),
         interpretations=[_interpretation(found, findings.n_top_questions) for found in findings.interpretations],
+        tasks=_tasks(findings),
         drawn=lambda *parts: file_name(*parts) in figures,
         image=lambda *parts: _data_uri(figures, file_name(*parts)),
     )
@@ -79,6 +80,15 @@ def _score_rows(findings: Findings) -> dict[str, list[dict[str, Any]]]:
         str(subject): [row | {"bar": _bar(row["mean_r"], top)} for row in _rows(part)]
         for subject, part in table.sort_values("mean_r", ascending=False).groupby("subject", sort=True)
     }
+
+
+def _tasks(findings: Findings) -> dict[tuple[str, ...], list[dict[str, Any]]]:
+    """Return (task, kind, metric) -> a row per method, the best first, each with `bar`, its length in percent."""
+    by_task: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for (task, kind, metric), table in findings.tasks.groupby(["task", "kind", "metric"], sort=False):
+        rows, top = _rows(table.sort_values("value", ascending=False)), table["value"].max()
+        by_task[str(task), str(kind), str(metric)] = [row | {"bar": _bar(row["value"], top)} for row in rows]
+    return by_task
 
 
 def _bar(value: float, top: float) -> float:

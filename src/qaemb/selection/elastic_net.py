@@ -97,7 +97,7 @@ def penalty_path(products: Products, n_alphas: int, alpha_min_ratio: float) -> I
         yield float(alpha), _kept(weights)
 
 
-def sets_of_sizes(products: Products, sizes: Sequence[int]) -> list[tuple[float, list[int]]]:
+def sets_of_sizes(products: Products, sizes: Sequence[int], progress: bool = True) -> list[tuple[float, list[int]]]:
     """Return per size, given in rising order, (alpha, features) with that many features.
 
     The penalty falls until a set is large enough, then bisection finds where, from all points visited so far. Where
@@ -105,7 +105,7 @@ def sets_of_sizes(products: Products, sizes: Sequence[int]) -> list[tuple[float,
     """
     visited = [_Point(products.largest_alpha(), products.cross[:0], [])]
     found = []
-    for size in tqdm(sizes, desc="set sizes", unit="set", leave=False):
+    for size in tqdm(sizes, desc="set sizes", unit="set", leave=False, disable=not progress):
         point = _largest_up_to(products, size, visited)
         found.append((point.alpha, point.kept))
     return found

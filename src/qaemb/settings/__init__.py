@@ -36,6 +36,7 @@ from qaemb.settings.features import (
 from qaemb.settings.interpretation import InterpretSettings
 from qaemb.settings.results import PublishSettings, ReportSettings
 from qaemb.settings.selection import SelectSettings
+from qaemb.settings.tasks import DownstreamSettings, TaskSettings
 from qaemb.settings.validation import DriftSettings, ValidateSettings
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "CascadeSettings",
     "DatasetSettings",
     "DistillSettings",
+    "DownstreamSettings",
     "DriftSettings",
     "EncodeSettings",
     "FeaturesSettings",
@@ -64,6 +66,7 @@ __all__ = [
     "Settings",
     "SpaceSettings",
     "StudentSettings",
+    "TaskSettings",
     "ValidateSettings",
     "VllmSettings",
     "load_settings",
@@ -86,6 +89,7 @@ class Settings(Section):
     select: SelectSettings
     distill: DistillSettings = DistillSettings()
     publish: PublishSettings
+    downstream: DownstreamSettings = DownstreamSettings()
     report: ReportSettings
 
     @model_validator(mode="after")
@@ -110,6 +114,13 @@ class Settings(Section):
         _require(self.publish.job, self.answers.jobs, "publish.job", "answers.jobs")
         for name in self.validate_.unknown_drift(self.answers.jobs):
             raise ValueError(f"validate.drift.{name}: `{name}` is no job of answers.jobs and no question set of one")
+        return self
+
+    @model_validator(mode="after")
+    def _tasks_can_be_answered(self) -> Settings:
+        for name, task in self.downstream.tasks.items():
+            _require(task.answerer, self.answers.spec, f"downstream.tasks.{name}.answerer", "answers.spec")
+            _require(task.encoder, self.model, f"downstream.tasks.{name}.encoder", "model")
         return self
 
     @model_validator(mode="after")

@@ -9,13 +9,14 @@ from qaemb.workspace import Workspace
 
 
 def answerers(settings: Settings, workspace: Workspace) -> None:
-    """Write `NAME.json` for the answerer of every job: its key and all that is in the key.
+    """Write `NAME.json` for the answerer of every job and task: its key and all that is in the key.
 
-    `answers@JOB` depends on this file alone: not on code, nor on settings that change no answer (engine, batches,
-    threads), and for an ensemble or a cascade on all that changes its members or its thresholds. BadParameter or
-    BadInput name a wrong answerer.
+    `answers@JOB` and `downstream@TASK` depend on this file alone: not on code, nor on settings that change no answer
+    (engine, batches, threads), and for an ensemble or a cascade on all that changes its members or its thresholds.
+    BadParameter or BadInput name a wrong answerer.
     """
-    names = list(dict.fromkeys(job.answerer for job in settings.answers.jobs.values()))
+    jobs, tasks = settings.answers.jobs.values(), settings.downstream.tasks.values()
+    names = list(dict.fromkeys([*(job.answerer for job in jobs), *(task.answerer for task in tasks)]))
     with atomic_folder(workspace.answerers) as folder:
         for name in names:
             answerer = open_answerer(name, settings.answers.spec, workspace.model, workspace.root)

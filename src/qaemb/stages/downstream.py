@@ -1,87 +1,125 @@
-"""Models on served features: trained on the history, logged in MLflow, loaded again and used on what is online."""
+"""Stage `downstream`: an NLP task on answers, beside baselines on the same texts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from qaemb.errors import BadInput
-from qaemb.serving import ServedFeatures, historical_features
-from qaemb.tracking import FeatureContract, FeatureModel, RunRecord, Tracker, Training, data_tags
+from qaemb.answers import Answers, open_answerer
+from qaemb.answers.encoder import Encoder
+from qaemb.answers.plan import Wanted
+from qaemb.answers.stored import Stored
+from qaemb.answers.vectors import vectors_of
+from qaemb.errors import BadParameter
+from qaemb.files import atomic_folder, write_json
+from qaemb.identity import text_id
+from qaemb.questions import Question, load_set
+from qaemb.settings import Settings, TaskSettings
+from qaemb.tasks import Features, TaskResult, evaluate_task, read_task
+from qaemb.tracking import RunRecord, Tracker, data_tags
 from qaemb.workspace import Workspace
 
-EXPERIMENT = "downstream"
 
+def downstream(settings: Settings, workspace: Workspace, task: str) -> None:
+    """Write data/work/downstream/TASK (a CSV a table), the metrics, and an MLflow run a method; print the scores.
 
-@dataclass(frozen=True)
-class Rows:
-    """Labelled rows: `segments`, the time (UTC) at which their answers are asked for, and what is to be predicted."""
-
-    segments: Sequence[str]
-    asked_at: Any
-    target: Sequence[Any]
-    target_name: str
-
-
-def train(
-    workspace: Workspace, service: str, rows: Rows, estimator: Any, columns: Sequence[str] | None = None
-) -> FeatureModel:
-    """Return an estimator fitted on the features that a service has for the rows at their time.
-
-    `service` is a set that is published now, or a version of it; what is kept with the model is the version, under
-    whose name the same columns can be asked for ever. `columns`: some of them, in this order; None: all.
+    Texts that the store has no answers for are answered and kept. BadParameter for an unknown task, BadInput for what
+    is wrong with its data.
     """
-    contract = _contract(ServedFeatures(workspace.feature_repo), service, columns)
-    table = features_then(workspace, contract, rows.segments, rows.asked_at)
-    return FeatureModel(estimator.fit(contract.frame(table), np.asarray(rows.target)), contract)
+    own = _settings_of(settings, task)
+    result = evaluate(settings, workspace, task, own)
+    metrics = metrics_of(result)
+    with atomic_folder(workspace.downstream(task)) as folder:
+        for name, table in {"scores": _scores(result), **result.tables}.items():
+            table.to_csv(folder / f"{name}.csv", index=False)
+    write_json(workspace.metrics("downstream", task), metrics)
+    _log(settings, workspace, task, own, result)
+    for note in result.notes:
+        print(f"downstream {task}: {note}")
+    print(f"downstream {task} ({own.kind}, answers of `{own.answerer}`)\n{_shown(result)}")
 
 
-def features_then(
-    workspace: Workspace, contract: FeatureContract, segments: Sequence[str], asked_at: Any
-) -> pd.DataFrame:
-    """Return a model's features of segments as they were at a time, from the history; errors as it has them."""
-    asked = pd.DataFrame({"segment": list(segments), "event_timestamp": asked_at})
-    return historical_features(workspace.feature_repo, asked, contract.service)[list(contract.columns)]
+def evaluate(settings: Settings, workspace: Workspace, task: str, own: TaskSettings) -> TaskResult:
+    """Return the scores of a task, which need not be in params.yaml; texts are answered as above."""
+    data = read_task(own, workspace.root / own.data)
+    return evaluate_task(data, _features(settings, workspace, task, own, data.texts), own)
 
 
-def features_now(served: ServedFeatures, contract: FeatureContract, segments: Sequence[str]) -> pd.DataFrame:
-    """Return a model's features of segments from the online store.
-
-    BadInput where answers of another version are published, and for a segment without answers.
-    """
-    return served.features_of(segments, contract.service)[list(contract.columns)]
+def metrics_of(result: TaskResult) -> dict[str, Any]:
+    """Return what compares methods, by name, then each method's metrics under the method's name."""
+    return dict(result.metrics) | {method.name: dict(method.metrics) for method in result.methods}
 
 
-def predict_now(workspace: Workspace, model: FeatureModel, segments: Sequence[str]) -> NDArray[np.float64]:
-    """Return the model's probabilities (segments, classes) from the online features of segments."""
-    return model.predict_proba(features_now(ServedFeatures(workspace.feature_repo), model.contract, segments))
+def _settings_of(settings: Settings, task: str) -> TaskSettings:
+    tasks = settings.downstream.tasks
+    if task not in tasks:
+        raise BadParameter(f"no task `{task}` in params.yaml: downstream.tasks ({', '.join(tasks) or 'empty'})")
+    return tasks[task]
 
 
-def log(workspace: Workspace, name: str, model: FeatureModel, rows: Rows, metrics: dict[str, float]) -> str:
-    """Log a model in experiment `downstream`, with its training features as an input, and return its id."""
-    contract = model.contract
-    about = {"service": contract.service, "version": contract.version, "answerer": contract.answerer}
-    tags = {**data_tags(workspace.root, [workspace.feature_repo / "history"]), "feast.service": contract.service}
-    tracker = Tracker(workspace.mlruns)
-    params = {**about, "target": rows.target_name, "n_columns": len(contract.columns)}
-    run_id = tracker.log_run(EXPERIMENT, RunRecord(name, params, metrics, tags))
-    features = features_then(workspace, contract, rows.segments, rows.asked_at)
-    return tracker.log_feature_model(run_id, name, model, Training(features, rows.target, rows.target_name))
-
-
-def _contract(served: ServedFeatures, service: str, columns: Sequence[str] | None) -> FeatureContract:
-    names = served.columns(service)
-    own = next(
-        version
-        for version in (*served.manifest.versions, *served.versions)
-        if service in (version.set_name, version.service)
+def _features(settings: Settings, workspace: Workspace, task: str, own: TaskSettings, texts: list[str]) -> Features:
+    questions = list(load_set(workspace.questions, own.set))
+    answers = _answers(settings, workspace, task, own, texts, questions)
+    encoder, kept = Encoder(workspace.model(own.encoder)), workspace.vectors(settings.answers.store)
+    wording = [question.text for question in questions]
+    return Features(
+        texts,
+        questions,
+        answers.margin,
+        answers.mass,
+        vectors_of(encoder, texts, kept),
+        vectors_of(encoder, wording, kept),
     )
-    absent = [name for name in columns or () if name not in names]
-    if absent:
-        raise BadInput(f"feature service `{service}` has no column `{absent[0]}`; it has {', '.join(names)}")
-    return FeatureContract(own.service, own.id, own.answerer, own.answerer_key, tuple(columns or names))
+
+
+def _answers(
+    settings: Settings,
+    workspace: Workspace,
+    task: str,
+    own: TaskSettings,
+    texts: list[str],
+    questions: list[Question],
+) -> Answers:
+    """Return the answers (texts, questions); what the store lacks is answered first."""
+    answerer = open_answerer(own.answerer, settings.answers.spec, workspace.model, workspace.root)
+    stored = Stored(own.answerer, answerer, workspace.store(settings.answers.store))
+    wanted = Wanted(
+        [text_id(text) for text in texts],
+        texts,
+        [question.question_id for question in questions],
+        [question.text for question in questions],
+    )
+    plans = stored.plan(wanted, settings.answers.block_texts)
+    print(stored.describe(f"downstream {task}", plans), flush=True)
+    stored.run(wanted, plans, task)
+    return stored.read(wanted)
+
+
+def _scores(result: TaskResult) -> pd.DataFrame:
+    """Return a row a method, a column a metric."""
+    return pd.DataFrame([{"method": method.name, **method.metrics} for method in result.methods])
+
+
+def _shown(result: TaskResult) -> str:
+    """Return the scores as text, without the ends of intervals, which are in scores.csv."""
+    table = _scores(result)
+    ends = [column for column in table if str(column).endswith(("_low", "_high"))]
+    return table.drop(columns=ends).to_string(index=False, float_format="{:.3f}".format, na_rep="")
+
+
+def _log(settings: Settings, workspace: Workspace, task: str, own: TaskSettings, result: TaskResult) -> None:
+    """Write an MLflow run per method, under the run of the task, which holds the tables."""
+    inputs = [workspace.root / own.data, workspace.questions, workspace.model(own.encoder)]
+    tags = data_tags(workspace.root, inputs, [workspace.metrics("downstream", task)])
+    shared: dict[str, Any] = {"task": task, **own.model_dump()}
+    tracker = Tracker(workspace.mlruns)
+    parent = tracker.parent_run("downstream", task, f"{own.kind} {task}", shared, tags)
+    records = [
+        RunRecord(f"{task} {method.name}", {**shared, "method": method.name, **method.params}, method.metrics, tags)
+        for method in result.methods
+    ]
+    tracker.log_runs("downstream", records, parent)
+    finite = {name: value for name, value in result.metrics.items() if np.isfinite(value)}
+    tracker.add(parent, finite, sorted(workspace.downstream(task).glob("*.csv")))

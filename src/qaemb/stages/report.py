@@ -18,11 +18,13 @@ from qaemb.report.collect import (
     read_questions,
     read_scores,
     read_selection,
+    read_tasks,
 )
 from qaemb.report.data import Findings, Interpretation, JobFacts, Selection
 from qaemb.report.jobs import JobPlaces, read_job
 from qaemb.report.pairs import paired
 from qaemb.settings import Settings
+from qaemb.tasks import MAIN_METRIC
 from qaemb.workspace import Workspace
 
 _READABLE = ("qa", "gold", "published")  # kinds of spaces whose features are questions
@@ -67,9 +69,16 @@ def gather(settings: Settings, workspace: Workspace) -> Findings:
         importance=read_importance(readable, settings.report.n_top_questions),
         interpretations=_interpretations(settings, workspace),
         n_top_questions=settings.report.n_top_questions,
+        tasks=read_tasks(task_metrics(settings, workspace)),
         map_model=map_model,
         maps=read_maps(workspace.dataset / "voxels.parquet", workspace.encoding(map_model) / "scores.parquet"),
     )
+
+
+def task_metrics(settings: Settings, workspace: Workspace) -> dict[str, tuple[str, str, Path]]:
+    """Return of each task its kind, the metric to show, and the file of its metrics."""
+    tasks = settings.downstream.tasks.items()
+    return {name: (own.kind, MAIN_METRIC[own.kind], workspace.metrics("downstream", name)) for name, own in tasks}
 
 
 def _means(workspace: Workspace, scores: pd.DataFrame) -> dict[str, dict[str, Jackknife]]:

@@ -19,9 +19,11 @@ from qaemb.answers.store import Store, store_keys
 from qaemb.answers.stored import Stored
 from qaemb.errors import QaembError, StoreError
 from qaemb.files import read_table
+from qaemb.identity import text_id
 from qaemb.questions import load_set
 from qaemb.settings import AnswersJob, Settings
 from qaemb.stages.answers import Job, open_job
+from qaemb.tasks import read_task
 from qaemb.workspace import Workspace
 
 _ABANDONED_AFTER = 24 * 3600.0  # seconds; a temporary file that is older belongs to no running process
@@ -96,10 +98,10 @@ class _Garbage:
 
 
 def collect_garbage(settings: Settings, workspace: Workspace, yes: bool) -> None:
-    """Print which blocks no answerer of params.yaml, no current segment and no current question needs; `yes`: remove.
+    """Print which blocks no answerer of params.yaml, no current text and no current question needs; `yes`: remove.
 
-    BadInput or BadParameter if an answerer or a segmentation of params.yaml is not made yet: what it needs is not
-    known. A block with one cell that is needed stays whole.
+    BadInput or BadParameter if an answerer or a segmentation of params.yaml is not made yet, or a task's data can't be
+    read: what it needs is not known. A block with one cell that is needed stays whole.
     """
     address = workspace.store(settings.answers.store)
     segments, questions = _current(settings, workspace)
@@ -112,7 +114,7 @@ def collect_garbage(settings: Settings, workspace: Workspace, yes: bool) -> None
             continue
         garbage.add("doubled", store, store.duplicates())
         useless = [block.name for block in store.blocks() if not block.has_any(segments, questions)]
-        garbage.add("without a current segment or question", store, useless)
+        garbage.add("without a current text or question", store, useless)
     unfinished = _unfinished(address)
     for reason, number in garbage.reasons.items():
         if number:
@@ -194,10 +196,12 @@ def _damages(address: str | Path) -> Iterator[tuple[Store, str, str]]:
 
 
 def _current(settings: Settings, workspace: Workspace) -> tuple[set[str], set[str]]:
-    """Return the ids of all segments of all segmentations, and of all questions."""
+    """Return the ids of all segments of all segmentations, of the texts of all tasks, and of all questions."""
     segments: set[str] = set()
     for name in settings.segments:
         segments.update(read_table(workspace.segments(name) / "segments.parquet", ["segment_id"])["segment_id"])
+    for task in settings.downstream.tasks.values():
+        segments.update(text_id(text) for text in read_task(task, workspace.root / task.data).texts)
     questions = read_table(workspace.questions / "questions.parquet", ["question_id"])["question_id"]
     return segments, set(questions)
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import pandas as pd
 
 from qaemb.files import read_json
-from qaemb.report.collect import read_scores
+from qaemb.report.collect import read_scores, read_tasks
 from qaemb.report.meaning import grade_in_words
 from qaemb.report.render import number
 from qaemb.settings import Settings
+from qaemb.stages.report import task_metrics
 from qaemb.workspace import Workspace
+
+_SHOWN = 6  # methods of a task
 
 
 def summary(settings: Settings, workspace: Workspace) -> None:
-    """Print mean r per encoding model and subject with ceilings, grades per answerer, and what to run next."""
+    """Print mean r per encoding model and subject with ceilings, grades per answerer, tasks, and what to run next."""
     scores = read_scores({name: workspace.metrics("encode", name) for name in settings.encode.spaces})
     print(f"\nData set {settings.dataset.name}\n")
     print(_score_lines(scores) if len(scores) else "No encoding model was fitted; run `dvc repro`.")
@@ -21,6 +24,10 @@ def summary(settings: Settings, workspace: Workspace) -> None:
     if graded:
         print("\nAnswerers against the gold answers")
         print("\n".join(graded))
+    tasks = read_tasks(task_metrics(settings, workspace))
+    if len(tasks):
+        print("\nTasks on answers, beside baselines (95 % intervals)")
+        print("\n".join(_task_lines(tasks)))
     print(f"\nReport         {workspace.reports / 'index.html'}")
     print("MLflow         make ui            (every run, its parameters, data and scores)")
     print("Feast          make serve         (named features over HTTP)")
@@ -52,4 +59,16 @@ def _grade_lines(settings: Settings, workspace: Workspace) -> list[str]:
         if auc is not None:
             answerer = settings.answers.spec[job.answerer].named(job.answerer)
             lines.append(f"  {answerer} {grade_in_words(auc)}: mean AUC {auc:.3f} (job {name})")
+    return lines
+
+
+def _task_lines(tasks: pd.DataFrame) -> list[str]:
+    """Return a line per task and metric, and under it one per method, the best ones first and alone."""
+    lines, width = [], tasks["method"].str.len().max()
+    for (task, metric), own in tasks.groupby(["task", "metric"], sort=False):
+        more = f" (the best {_SHOWN} of {len(own)} methods)" if len(own) > _SHOWN else ""
+        lines.append(f"  {task}: {metric}{more}")
+        for row in own.nlargest(_SHOWN, "value").to_dict("records"):
+            ends = f"{number(row['low'])} to {number(row['high'])}"
+            lines.append(f"    {row['method']:<{width}}  {number(row['value'])}  ({ends})")
     return lines

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 from qaemb.errors import BadInput
 from qaemb.files import read_json, read_table
 from qaemb.questions import Question, load_set
+from qaemb.rows import csv_rows, json_rows
 from qaemb.validation.d3_phrases import question_of, read_questions
 from qaemb.validation.gold_set import GoldSet, GoldSetBuilder
 
@@ -96,7 +95,7 @@ def read_d3(source: GoldSource) -> GoldSet:
                 f"tasks {tasks[question.text]} and {task} both ask `{question.text}`; give another in the YAML"
             )
         path = source.path / f"{task}.csv"
-        for place, values in _csv_rows(path, ("input", "label")):
+        for place, values in csv_rows(path, ("input", "label")):
             builder.add(values["input"], question, _yes_no(values["label"], place, "label"), place)
     return builder.build(source.path)
 
@@ -104,17 +103,13 @@ def read_d3(source: GoldSource) -> GoldSet:
 def read_boolq(source: GoldSource) -> GoldSet:
     """Return BoolQ's JSON lines: `question`, `passage`, and `answer` or `label`; a question is asked of its passage."""
     builder = GoldSetBuilder(_name(source.path))
-    for number, line in enumerate(_read_text(source.path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        place = f"{source.path}, line {number}"
-        values = _json_object(line, place)
+    for number, (place, values) in enumerate(json_rows(source.path), start=1):
         label = values.get("answer", values.get("label"))
         for key in ("question", "passage"):
             if not isinstance(values.get(key), str):
                 raise BadInput(f"{place}: `{key}` is missing or is no text")
         text = as_question(values["question"])
-        builder.add(values["passage"], Question(f"line{number}", text), _yes_no(label, place, "answer"), place)
+        builder.add(values["passage"], Question(f"row{number}", text), _yes_no(label, place, "answer"), place)
     return builder.build(source.path)
 
 
@@ -122,7 +117,7 @@ def read_ratings(source: GoldSource) -> GoldSet:
     """Return a CSV `text,question,rating`; a rating is any finite number, more meaning more of a yes."""
     builder = GoldSetBuilder(_name(source.path), is_rating=True)
     names: dict[str, str] = {}
-    for place, values in _csv_rows(source.path, ("text", "question", "rating")):
+    for place, values in csv_rows(source.path, ("text", "question", "rating")):
         try:
             rating = float(values["rating"])
         except ValueError:
@@ -177,47 +172,6 @@ def _yes_no(value: Any, place: str, key: str) -> float:
     if label is None:
         raise BadInput(f"{place}: {key} `{value}` is neither 0 nor 1 (nor true, false, yes, no)")
     return label
-
-
-def _csv_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield where a row ends (file and line) and its values under `columns`; other columns are ignored."""
-    reader = csv.DictReader(io.StringIO(_read_text(path), newline=""), strict=True)
-    try:
-        for column in columns:
-            if column not in (reader.fieldnames or ()):
-                raise BadInput(f"{path}: there is no column `{column}`; expected the header `{','.join(columns)}`")
-        for row in reader:
-            place = f"{path}, line {reader.line_num}"
-            if None in row or any(row[column] is None for column in columns):
-                raise BadInput(
-                    f"{place}: the row has not as many values as the header; quote texts with commas in them"
-                )
-            yield place, {column: row[column] for column in columns}
-    except csv.Error as error:
-        # The line where the broken row begins; an open quote runs to the end of the file.
-        raise BadInput(
-            f"{path}, line {reader.line_num + 1}: not valid CSV: {error}; close or double its quotes"
-        ) from error
-
-
-def _json_object(line: str, place: str) -> dict[str, Any]:
-    try:
-        values = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise BadInput(f"{place}: not valid JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise BadInput(f"{place}: expected an object with question, passage and answer")
-    return values
-
-
-def _read_text(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return file.read()
-    except OSError as error:
-        raise BadInput(f"{path} can't be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not UTF-8: {error}; save it as UTF-8") from error
 
 
 READERS: dict[str, Callable[[GoldSource], GoldSet]] = {

@@ -1,0 +1,197 @@
+"""k-means on answers, also on those to questions chosen without labels, beside TF-IDF and the embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from qaemb.errors import BadInput
+from qaemb.settings import TaskSettings
+from qaemb.tasks.adaptation import choose, relevances
+from qaemb.tasks.agreement import adjusted_rand, resamples, separation, v_measure
+from qaemb.tasks.answer_vectors import Usual, answer_deviations
+from qaemb.tasks.folds import Rows
+from qaemb.tasks.labelled import Labelled
+from qaemb.tasks.representations import answered, tfidf
+from qaemb.tasks.resampling import Estimate
+from qaemb.tasks.task import Features, MethodResult, TaskResult
+
+Array = NDArray[np.float64]
+
+ALL, RANDOM, TFIDF, EMBEDDING = "answers_all", "random", "tfidf", "embedding"
+_MOST_PAIRED = 2000  # texts whose distances are taken, pair by pair
+_NORMAL = 1.96  # deviations on either side that hold 95 % of a normal distribution
+_SHOWN = 3  # questions that describe a cluster
+
+
+@dataclass(frozen=True)
+class Described:
+    """Labelled texts and what they are said to be; the description is answered and embedded like a text."""
+
+    labelled: Labelled
+    description: str | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """All texts, each once, and the description."""
+        return list(dict.fromkeys([*self.labelled.texts, *([self.description] if self.description else [])]))
+
+
+@dataclass(frozen=True)
+class Method:
+    """What is clustered: one matrix (texts, dimensions), or several whose scores are averaged; and its questions."""
+
+    name: str
+    matrices: Sequence[Any]
+    n_questions: int | None = None
+    questions: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Clustered:
+    """The clusters of each run (runs, texts), and per score its values (1 + resamples,): means over runs."""
+
+    clusters: Rows
+    scores: dict[str, Array]
+    seed_sd: float
+
+    def metrics(self) -> dict[str, float]:
+        """Return each score with its interval, and the deviation of the V-measure over runs."""
+        own = {
+            key: value for name, values in self.scores.items() for key, value in estimate(values).metrics(name).items()
+        }
+        return own | {"v_measure_sd_runs": self.seed_sd}
+
+
+def evaluate_clustering(task: Described, features: Features, settings: TaskSettings) -> TaskResult:
+    """Return V-measure, adjusted Rand index and separation of the classes for all methods, with intervals over texts.
+
+    Labels score the clusters, and give their number where `n_clusters` doesn't; nothing else sees them. `metrics`
+    compares each way to choose questions with all and with random ones. Tables: `chosen`, `clusters`.
+    """
+    own, labelled = settings.clustering, task.labelled
+    n_clusters = own.n_clusters or len(labelled.classes)
+    if n_clusters >= len(labelled.texts):
+        raise BadInput(f"{len(labelled.texts)} texts can't form {n_clusters} clusters; give more texts, or n_clusters")
+    weights = resamples(labelled.units, settings.n_resamples, settings.seed)
+    methods = list(_methods(task, features, settings))
+    with threadpool_limits(1), tqdm(methods, desc="clustering", unit="method") as bar:
+        found = {method.name: _cluster(method, labelled.codes, n_clusters, weights, settings) for method in bar}
+    results = [
+        MethodResult(method.name, found[method.name].metrics(), {"n_questions": method.n_questions})
+        for method in methods
+    ]
+    metrics, notes = _compare(found)
+    tables = {"chosen": _chosen(methods, features), "clusters": _describe(task, features, methods, found)}
+    return TaskResult(results, {"n_texts": len(labelled.texts), "n_clusters": n_clusters, **metrics}, tables, notes)
+
+
+def estimate(values: Array) -> Estimate:
+    """Return the first value with an interval from the deviation of the others, its values in resamples.
+
+    Their percentiles would not do: a resample has texts twice, which always agree with themselves, so that scores of
+    agreement lie higher in resamples than in the texts.
+    """
+    half = _NORMAL * float(values[1:].std(ddof=1))
+    return Estimate(float(values[0]), float(values[0]) - half, float(values[0]) + half)
+
+
+def _methods(task: Described, features: Features, settings: TaskSettings) -> Iterator[Method]:
+    own = settings.clustering
+    rows = features.rows(task.labelled.texts)
+    description = features.rows([task.description])[0] if task.description else None
+    usable = answered(features, own.n_chosen, "clustering.n_chosen", settings.set)
+    answers = answer_deviations(features.margin[rows], features.mass[rows], Usual.of(features.margin[rows]))
+    yield Method(ALL, [_directions(answers)], len(usable))
+    for name, relevance in relevances(features, rows, description):
+        questions = choose(relevance, answers, own.n_chosen)
+        yield Method(f"answers_{name}", [_directions(answers[:, questions])], own.n_chosen, questions)
+    rng = np.random.default_rng(settings.seed)
+    drawn = [rng.permutation(usable)[: own.n_chosen] for _ in range(own.n_random)]
+    yield Method(RANDOM, [_directions(answers[:, questions]) for questions in drawn], own.n_chosen)
+    yield Method(TFIDF, [tfidf(task.labelled.texts)(np.arange(len(rows)))])
+    yield Method(EMBEDDING, [features.embedding[rows].astype(np.float64)])
+
+
+def _directions(vectors: Array) -> Array:
+    """Return vectors of length 1, as those of TF-IDF and of the embedding are."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1.0)
+
+
+def _cluster(method: Method, codes: Rows, n_clusters: int, weights: Array, settings: TaskSettings) -> Clustered:
+    from sklearn.cluster import KMeans
+
+    own = settings.clustering
+    runs = [
+        KMeans(n_clusters, n_init=own.n_init, random_state=settings.seed + number).fit_predict(matrix).astype(np.int64)
+        for matrix in method.matrices
+        for number in range(own.n_seeds)
+    ]
+    by_run = np.array([v_measure(codes, run, weights) for run in runs])
+    scores = {
+        "v_measure": by_run.mean(axis=0),
+        "adjusted_rand": np.mean([adjusted_rand(codes, run, weights) for run in runs], axis=0),
+        "separation": np.mean([_separation(matrix, codes, weights, settings) for matrix in method.matrices], axis=0),
+    }
+    return Clustered(np.array(runs), scores, float(by_run[:, 0].std()))
+
+
+def _separation(matrix: Any, codes: Rows, weights: Array, settings: TaskSettings) -> Array:
+    from sklearn.metrics import pairwise_distances
+
+    paired = np.random.default_rng(settings.seed).permutation(len(codes))[:_MOST_PAIRED]
+    return separation(pairwise_distances(matrix[paired]), codes[paired], weights[:, paired])
+
+
+def _compare(found: dict[str, Clustered]) -> tuple[dict[str, float], list[str]]:
+    """Return, for each way to choose, its V-measure and separation less those of all and of random questions."""
+    metrics: dict[str, float] = {}
+    notes = []
+    ways = [name for name in found if name not in (ALL, RANDOM, TFIDF, EMBEDDING)]
+    for name in ways:
+        for baseline in (ALL, RANDOM):
+            for score in ("v_measure", "separation"):
+                own = estimate(found[name].scores[score] - found[baseline].scores[score])
+                metrics |= own.metrics(f"{name}_minus_{baseline}_{score}")
+                notes.append(f"{score} of {name} less {baseline}: {own.value:+.3f} ({own.low:+.3f} to {own.high:+.3f})")
+    return metrics, notes
+
+
+def _chosen(methods: Sequence[Method], features: Features) -> pd.DataFrame:
+    """Return the questions that each way chose, in order: `way`, `position`, `name`, `question`."""
+    rows = [
+        (method.name, position, features.questions[column].name, features.questions[column].text)
+        for method in methods
+        for position, column in enumerate(method.questions, start=1)
+    ]
+    return pd.DataFrame(rows, columns=["way", "position", "name", "question"])
+
+
+def _describe(
+    task: Described, features: Features, methods: Sequence[Method], found: dict[str, Clustered]
+) -> pd.DataFrame:
+    """Return a row for each cluster of the first run on the first chosen questions, the largest first.
+
+    `cluster`, `n_texts`, its most frequent `label` with its `share`, and `more_yes`, `more_no`: the questions whose
+    mean answer in the cluster is farthest above and below that of all texts.
+    """
+    method = next(method for method in methods if method.questions)
+    clusters, answers = found[method.name].clusters[0], method.matrices[0]
+    names, rows = [features.questions[column].text for column in method.questions], []
+    for cluster in np.unique(clusters).tolist():
+        own = clusters == cluster
+        counts = np.bincount(task.labelled.codes[own])
+        order = np.argsort(answers[own].mean(axis=0), kind="stable")
+        ends = [" | ".join(names[column] for column in part) for part in (order[::-1][:_SHOWN], order[:_SHOWN])]
+        label = task.labelled.classes[counts.argmax()]
+        rows.append((cluster, int(own.sum()), label, float(counts.max() / own.sum()), *ends))
+    table = pd.DataFrame(rows, columns=["cluster", "n_texts", "label", "share", "more_yes", "more_no"])
+    return table.sort_values("n_texts", ascending=False, kind="stable")
