@@ -19,7 +19,7 @@ help:
 	@echo "make test       set up, then the tests (a few minutes)"
 	@echo "make test-slow  the tests that run the whole pipeline or real servers"
 	@echo "make test-vllm  the tests of engine vllm, in an environment of its own ($(VLLM_VENV))"
-	@echo "make test-simulation  the simulations behind docs/statistics.md (many minutes)"
+	@echo "make test-simulation  the simulations behind docs/statistics.md and docs/drift.md (many minutes)"
 	@echo "make lint       ruff and mypy"
 	@echo "make bench-answers      answering beside imodelsX, vLLM and others, into benchmarks/results/ (docs/performance.md)"
 	@echo "make bench-answers-gpu  the same engine on a CUDA device with a model of 8 billion random weights"
@@ -117,6 +117,7 @@ bench-store: setup
 # ARGS=--quick for a smoke run.
 bench-serving: setup
 	$(BIN)/python -m benchmarks.serving $(ARGS)
+
 # ARGS='--only household' for one task. QAEMB_RETRIEVAL names a folder of more retrieval sets.
 bench-tasks: setup
 	$(BIN)/dvc repro -q model@minilm questions
