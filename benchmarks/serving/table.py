@@ -69,7 +69,7 @@ def _http(figures: _Figures) -> list[str]:
     for repo, own in figures["http"].items():
         loads = {name: load for name, load in own.items() if name != "peak_mb"}
         lines += [
-            f"| {name.replace('x', ' x ', 1)}{names[repo]} | {_latency(load)} | {load['requests_per_s']:.0f} |"
+            f"| {_load(name)}{names[repo]} | {_latency(load)} | {load['requests_per_s']:.0f} |"
             for name, load in loads.items()
         ]
     peaks = ", ".join(f"{own['peak_mb']:,}" for own in figures["http"].values())
@@ -83,9 +83,9 @@ def _others(figures: _Figures, settings: _Figures) -> list[str]:
     named = {
         f"publish {n} x {few}": figures["publish"]["few"],
         f"publish {n} x {many}": figures["publish"]["many"],
-        f"of it, online store, {few}": materialise["few"],
-        f"of it, online store, {many}": materialise["many"],
-        f"plain Feast, online store, {few}": materialise["plain_few"],
+        f"`materialize` {n} x {few} again": materialise["few"],
+        f"`materialize` {n} x {many} again": materialise["many"],
+        f"`materialize` {n} x {few}, plain Feast": materialise["plain_few"],
         f"join {rows} rows x {few}, `historical_features`": historical["qaemb_few"],
         f"join {rows} rows x {few}, Feast's own call on the service": historical["service_few"],
         f"join {rows} rows x {few}, plain Feast": historical["plain_few"],
@@ -103,6 +103,12 @@ def _others(figures: _Figures, settings: _Figures) -> list[str]:
         for repo, width in (("few", few), ("many", many)):
             lines.append(f"| {name}, {width} questions | {_latency(figures[way][repo])} |")
     return lines
+
+
+def _load(name: str) -> str:
+    """Return `100x35 1 clients` in words."""
+    shape, clients, _ = name.split()
+    return f"{shape.replace('x', ' x ')}, {clients} client{'' if clients == '1' else 's'}"
 
 
 def _loads(served: _Figures, size: int) -> list[Any]:

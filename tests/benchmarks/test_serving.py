@@ -66,5 +66,5 @@ def test_a_smoke_run_writes_its_result(tmp_path, monkeypatch):
     assert written["headline"] == headline(written["figures"])
     assert all(value > 0 for value in written["headline"].values())
     text = tables(written["figures"], written["settings"])
-    assert "| 100 x 35 16 clients" not in text
-    assert f"| 100 x 35 2 clients | {written['figures']['http']['few']['100x35 2 clients']['p50_ms']:.1f} /" in text
+    assert "| 1 x 35, 1 client |" in text
+    assert f"| 100 x 35, 2 clients | {written['figures']['http']['few']['100x35 2 clients']['p50_ms']:.1f} /" in text
