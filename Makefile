@@ -12,14 +12,14 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export FEAST_USAGE := False
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: help setup run test test-slow test-simulation test-vllm lint format bench-answers bench-answers-gpu bench-encoding bench-lebel-pcs bench-protocols bench-student bench-store bench-tasks soak student ui serve lock lock-vllm clean
+.PHONY: help setup run test test-slow test-simulation test-vllm lint format bench-answers bench-answers-gpu bench-encoding bench-lebel-pcs bench-protocols bench-student bench-store bench-tasks soak student ui serve lock lock-vllm clean bench-serving
 
 help:
 	@echo "make run        set up, then dvc repro and a summary of what it found"
 	@echo "make test       set up, then the tests (a few minutes)"
 	@echo "make test-slow  the tests that run the whole pipeline or real servers"
 	@echo "make test-vllm  the tests of engine vllm, in an environment of its own ($(VLLM_VENV))"
-	@echo "make test-simulation  the simulations behind docs/statistics.md (many minutes)"
+	@echo "make test-simulation  the simulations behind docs/statistics.md and docs/drift.md (many minutes)"
 	@echo "make lint       ruff and mypy"
 	@echo "make bench-answers      answering beside imodelsX, vLLM and others, into benchmarks/results/ (docs/performance.md)"
 	@echo "make bench-answers-gpu  the same engine on a CUDA device with a model of 8 billion random weights"
@@ -28,6 +28,7 @@ help:
 	@echo "make bench-protocols    what each difference between strict and paper does; writes docs/protocols.md (needs QAEMB_LEBEL_PCS)"
 	@echo "make bench-student      students of GPT-4 on lebel_pcs; writes docs/students.md (needs QAEMB_LEBEL_PCS)"
 	@echo "make bench-store        the answer store beside Zarr and SQLite, and what one more question costs (docs/store.md)"
+	@echo "make bench-serving      online, over HTTP, for training, beside plain Feast (docs/serving.md)"
 	@echo "make bench-tasks        retrieval, similarity, classification, clustering on answers (docs/tasks.md)"
 	@echo "make soak               500 kills of a command that fills the store, and a look at it after each"
 	@echo "make student            train the student that comes with qaemb again (needs QAEMB_LEBEL_PCS)"
@@ -112,6 +113,10 @@ student: setup
 bench-store: setup
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps -r benchmarks/store/peers.txt
 	$(BIN)/python -m benchmarks.store $(ARGS)
+
+# ARGS=--quick for a smoke run.
+bench-serving: setup
+	$(BIN)/python -m benchmarks.serving $(ARGS)
 
 # ARGS='--only household' for one task. QAEMB_RETRIEVAL names a folder of more retrieval sets.
 bench-tasks: setup

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from qaemb.answers import Answerer
 from qaemb.answers.answerer import check_inputs
@@ -16,8 +16,7 @@ from qaemb.files import read_table
 from qaemb.identity import text_id
 from qaemb.serving.lookup import Missing, ServedFeatures
 from qaemb.serving.manifest import ENTITY, TIMESTAMP, Manifest
-from qaemb.serving.offline import ARRAY_FILE, version_file
-from qaemb.serving.repository import quiet
+from qaemb.serving.offline import ARRAY_FILE, read_arrays, version_file
 from qaemb.serving.versions import Version, find_version, named_like_a_version
 
 _TEXT = "text"
@@ -52,7 +51,7 @@ def historical_features(
     for name, version in versions:
         columns = [own for own in version.names if own not in found.columns]
         if columns:
-            table = _joined(served, name, pairs)[[*_KEYS, *columns]]
+            table = _joined(served, version, pairs)[[*_KEYS, *columns]]
             found = found.merge(table, on=_KEYS, how="left", validate="many_to_one")
         if answerer is not None:
             _answer_missing(served, name, version, found, answerer)
@@ -108,13 +107,34 @@ def _asked(entity_df: pd.DataFrame) -> pd.DataFrame:
     return asked.assign(**{TIMESTAMP: times.astype("datetime64[us, UTC]")})
 
 
-def _joined(served: ServedFeatures, service: str, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return Feast's join, which leaves out a row whose segment has answers at other times only."""
-    store: Any = served.store
-    with quiet():
-        job = store.get_historical_features(entity_df=pairs, features=store.get_feature_service(service))
-        table = job.to_df()
-    return table.assign(**{TIMESTAMP: pd.to_datetime(table[TIMESTAMP], utc=True).astype("datetime64[us, UTC]")})
+def _joined(served: ServedFeatures, version: Version, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return `pairs`, sorted by time, with the version's margins known then: NaN where there were none, or none so new.
+
+    It is what Feast's join of the version's service gives; but Feast's Dask engine pickles the arrays over and over to
+    name its tasks, which takes many times the time of the join (docs/serving.md has both).
+    """
+    rows, margins = _rows(served, version)
+    keys = rows.assign(row=np.arange(len(rows))).sort_values(TIMESTAMP, kind="stable")
+    asked = pairs.sort_values(TIMESTAMP, kind="stable", ignore_index=True)
+    ttl = served.manifest.ttl_days
+    tolerance = pd.Timedelta(days=ttl) if ttl else None
+    place = pd.merge_asof(asked, keys, on=TIMESTAMP, by=ENTITY, tolerance=tolerance)["row"]
+    known = place.notna().to_numpy()
+    found = np.full((len(asked), len(version.names)), np.nan, np.float32)
+    found[known] = margins[place[known].to_numpy(np.int64)]
+    return pd.concat([asked, pd.DataFrame(found, columns=version.names)], axis=1)
+
+
+def _rows(served: ServedFeatures, version: Version) -> tuple[pd.DataFrame, NDArray[np.float32]]:
+    """Return what is kept of a version for joins: segment and time of each row, and its margins (rows, questions)."""
+    data, manifest = served.repo / "data", served.manifest
+    if manifest.serves(version):
+        table, columns = read_arrays(data, manifest), version.question_ids
+    else:
+        table, columns = read_table(data / version_file(version.id)), version.names
+    times = pd.to_datetime(table[TIMESTAMP], utc=True).astype("datetime64[us, UTC]")
+    keys = pd.DataFrame({ENTITY: table[ENTITY].astype(object), TIMESTAMP: times})
+    return keys, table[columns].to_numpy(np.float32)
 
 
 def _answer_missing(

@@ -93,7 +93,7 @@ def _texts(drift: Drift) -> str:
         return f"{counts}, none in common: only distributions are compared, and the texts may be what changed."
     if n_common == n_before == n_now:
         return f"{counts}, the same ones: what moves is the answers."
-    return f"{counts}, {n_common:,} in common: `flipped` is of these alone, the other measures are of all."
+    return f"{counts}, {n_common:,} in common: flips and order are of these alone, the rest is of all."
 
 
 def direction(row: Any, limits: Any) -> str:
