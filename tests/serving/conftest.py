@@ -132,7 +132,7 @@ def _make_project(root: Path) -> tuple[Workspace, list[str], np.ndarray]:
     (workspace.answers("j") / "spec.json").write_text(json.dumps({"key": HashAnswerer().key}))
     approve(workspace)
     _write_stories(workspace, segments, margins)
-    shutil.copytree(REPO, workspace.feature_repo, ignore=shutil.ignore_patterns("data", "__pycache__"))
+    shutil.copytree(REPO, workspace.feature_repo, ignore=shutil.ignore_patterns("data", "history", "__pycache__"))
     return workspace, texts, margins
 
 
