@@ -21,6 +21,8 @@ from qaemb.stages.distill import distill
 from qaemb.stages.students import adopt_student, list_students
 from qaemb.workspace import Workspace
 
+from ..answers.conftest import save_tiny_encoder
+
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 STORIES = {f"s{number}": "test" if number == 9 else "train" for number in range(10)}
 BANK = [Question(f"q{number}", f"Does the text mention thing {number}?") for number in range(12)]
@@ -87,14 +89,8 @@ class World:
 
 @pytest.fixture(scope="session")
 def encoder(tmp_path_factory) -> Path:
-    import importlib.util
-
-    path = Path(__file__).parents[1] / "answers" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("answers_conftest", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     source = tmp_path_factory.mktemp("source")
-    module.save_tiny_encoder(source)
+    save_tiny_encoder(source)
     folder = tmp_path_factory.mktemp("models") / "tiny"
     make_model("tiny", ModelSettings(source="folder", path=source, kind="encoder"), folder)
     return folder

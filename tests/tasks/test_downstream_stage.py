@@ -1,6 +1,5 @@
 """Stage `downstream` in a small project with a tiny encoder: files, metrics, MLflow, the store, and errors."""
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -20,6 +19,8 @@ from qaemb.stages.downstream import downstream
 from qaemb.tracking import Tracker
 from qaemb.workspace import Workspace
 
+from ..answers.conftest import save_tiny_encoder
+
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 BANK = [Question(f"q{number}", f"Does the text mention thing {number}?") for number in range(4)]
 WORDS = ["red", "fox", "river", "boat", "near", "old", "door", "soup", "lamp", "hand", "road", "song", "night", "coat"]
@@ -27,12 +28,8 @@ WORDS = ["red", "fox", "river", "boat", "near", "old", "door", "soup", "lamp", "
 
 @pytest.fixture(scope="session")
 def encoder(tmp_path_factory) -> Path:
-    path = Path(__file__).parents[1] / "answers" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("answers_conftest", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     source = tmp_path_factory.mktemp("source")
-    module.save_tiny_encoder(source)
+    save_tiny_encoder(source)
     folder = tmp_path_factory.mktemp("models") / "tiny"
     make_model("tiny", ModelSettings(source="folder", path=source, kind="encoder"), folder)
     return folder
