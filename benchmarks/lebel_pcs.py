@@ -20,11 +20,9 @@ from benchmarks.record import write_result
 from qaemb.files import read_json, write_text
 from qaemb.profiles import use_profile
 from qaemb.settings import Settings, load_settings
-from qaemb.stages.dataset import dataset
 from qaemb.stages.encode import encode
 from qaemb.stages.features import features
-from qaemb.stages.model import model
-from qaemb.stages.segments import segments
+from qaemb.stages.inputs import dataset, model, segments
 from qaemb.stages.select import select
 from qaemb.workspace import Workspace
 

@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 from scipy.signal import lfilter
 
-from qaemb.encoding.concatenated import concatenated_r
-from qaemb.encoding.design import delayed, zscore
-from qaemb.encoding.jackknife import Jackknife, block_stories, jackknife_r
+from qaemb.encoding.jackknife import Jackknife, block_stories, concatenated_r, jackknife_r
 from qaemb.encoding.moments import Array, feature_moments, target_moments
-from qaemb.encoding.protocols import Partition, random_chunks, strict
-from qaemb.encoding.response_pca import fit_pca, project
-from qaemb.encoding.responses import ResponseFile
+from qaemb.encoding.paper.fit import stacked_designs
+from qaemb.encoding.paper.pca import fit_pca, project
+from qaemb.encoding.plan import Partition, random_chunks, strict
+from qaemb.encoding.recording import ResponseFile, delayed, zscore
 from qaemb.encoding.ridge import RidgePlan, choose_alphas, held_out_r, plan_ridge, solve
-from qaemb.encoding.stacked import stacked_designs
 from qaemb.features.space import read_space
 from qaemb.files import read_table
 from qaemb.settings import EncodeSettings

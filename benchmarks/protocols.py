@@ -21,11 +21,8 @@ from qaemb.encoding.jackknife import confidence, paired_difference
 from qaemb.files import write_text
 from qaemb.profiles import use_profile
 from qaemb.settings import Settings, load_settings
-from qaemb.stages.dataset import dataset
 from qaemb.stages.features import features
-from qaemb.stages.miniature import miniature
-from qaemb.stages.model import model
-from qaemb.stages.segments import segments
+from qaemb.stages.inputs import dataset, miniature, model, segments
 from qaemb.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]

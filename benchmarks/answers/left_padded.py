@@ -15,11 +15,10 @@ import numpy as np
 from benchmarks.answers.cases import LONG, Asked
 from benchmarks.answers.timing import Timed, timed
 from qaemb.answers import Progress
-from qaemb.answers.answerer import cpu_threads
 from qaemb.answers.engines.causal import CausalAnswerer, Grid
-from qaemb.answers.engines.hugging_face import load_causal_lm
-from qaemb.answers.labels import margin_and_mass
-from qaemb.answers.rendering import Rendered
+from qaemb.answers.rendering import Rendered, margin_and_mass
+from qaemb.models.causal import load_causal_lm
+from qaemb.models.inputs import cpu_threads
 from qaemb.settings import AnswererSettings
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.answers.scale import LLAMA_8B
-from qaemb.answers.engines.hugging_face import float32_head
-from qaemb.answers.models import INFO_FILE, ModelInfo
 from qaemb.files import write_json
+from qaemb.models.causal import float32_head
+from qaemb.models.folder import INFO_FILE, ModelInfo
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

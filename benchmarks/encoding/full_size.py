@@ -26,8 +26,7 @@ from benchmarks.encoding.problems import (
 from benchmarks.encoding.worker import peak_gib
 from qaemb.encoding.fit import fit_blocks
 from qaemb.encoding.plan import plan_fit
-from qaemb.encoding.recording import Recording
-from qaemb.encoding.responses import ResponseFile
+from qaemb.encoding.recording import Recording, ResponseFile
 from qaemb.encoding.results import collect
 from qaemb.files import write_json
 from qaemb.settings import EncodeSettings

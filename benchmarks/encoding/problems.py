@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qaemb.encoding.design import delayed, zscore
+from qaemb.encoding.recording import delayed, zscore
 
 DELAYS = (1, 2, 3, 4)
 ALPHAS = np.logspace(1, 4, 12)

@@ -14,15 +14,14 @@ from tqdm import tqdm
 
 from benchmarks.student.margins import Margins
 from qaemb.answers import Answers
-from qaemb.answers.encoder import Encoder
+from qaemb.answers.cascade import Thresholds
 from qaemb.answers.students.reading import text_vectors
-from qaemb.answers.thresholds import Thresholds
-from qaemb.answers.vectors import vectors_of
+from qaemb.distill.cascade import CalibrationCells, calibrate
 from qaemb.distill.cells import split_groups
-from qaemb.distill.heads import HeadSettings
-from qaemb.distill.hidden_heads import HiddenSettings, fit_hidden
-from qaemb.distill.thresholds import CalibrationCells, calibrate
+from qaemb.distill.heads import HeadSettings, HiddenSettings, fit_hidden
 from qaemb.identity import text_id
+from qaemb.models.encoder import Encoder
+from qaemb.models.vectors import vectors_of
 from qaemb.settings import Settings
 from qaemb.workspace import Workspace
 

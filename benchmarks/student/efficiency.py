@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 
 from benchmarks.record import write_result
 from benchmarks.student.pcs import ROOT, WORK
-from qaemb.answers.encoder import Encoder
-from qaemb.answers.models import INFO_FILE, make_model
 from qaemb.answers.students import Heads
-from qaemb.answers.vectors import vectors_of
 from qaemb.datasets.lebel_pcs import PUBLISHED_NAME, LebelPcs
 from qaemb.distill.cells import split_groups
-from qaemb.distill.efficiency import PRIORS, Asked, CurvePlan, Pool, Prior, curve, fit_few_cells, grade, summary
+from qaemb.distill.few_cells import PRIORS, Asked, CurvePlan, Pool, Prior, curve, fit_few_cells, grade, summary
 from qaemb.files import write_text
+from qaemb.models.encoder import Encoder
+from qaemb.models.folder import INFO_FILE, make_model
+from qaemb.models.vectors import vectors_of
 from qaemb.settings import load_settings
 
 Vectors = NDArray[np.float32]

@@ -6,7 +6,7 @@ from typing import Any
 
 from qaemb.encoding.results import read_jackknife
 from qaemb.files import read_json
-from qaemb.report.pairs import paired
+from qaemb.report.jobs import paired
 from qaemb.settings import Settings
 from qaemb.stages.encode import encode
 from qaemb.stages.features import features

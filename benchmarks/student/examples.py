@@ -14,12 +14,11 @@ import numpy as np
 from benchmarks.record import write_result
 from benchmarks.student.pcs import make_inputs, prepare
 from benchmarks.student.ship import NAME
-from qaemb.answers.encoder import Encoder
-from qaemb.answers.reference import reference_vector
-from qaemb.answers.students.reading import text_vectors
-from qaemb.answers.vectors import vectors_of
+from qaemb.answers.students.reading import reference_vector, text_vectors
 from qaemb.distill.conditioned import ConditionedSettings, QuestionVectors
 from qaemb.distill.train import Lesson, Plan, train_student
+from qaemb.models.encoder import Encoder
+from qaemb.models.vectors import vectors_of
 from qaemb.questions import load_set
 from qaemb.stages.distill import taught_words, teacher_cells
 

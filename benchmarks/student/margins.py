@@ -10,9 +10,9 @@ import pandas as pd
 
 from qaemb.answers.engines.student import StudentAnswerer
 from qaemb.answers.students.reading import text_vectors
-from qaemb.answers.vectors import vectors_of
 from qaemb.distill.cells import TeacherCells
 from qaemb.files import read_table, write_table
+from qaemb.models.vectors import vectors_of
 from qaemb.settings import AnswererSettings, Settings
 from qaemb.stages.distill import teacher_cells
 from qaemb.workspace import Workspace

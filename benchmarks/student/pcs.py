@@ -14,10 +14,7 @@ import yaml
 from qaemb.files import write_text
 from qaemb.profiles import use_profile
 from qaemb.settings import Settings, load_settings
-from qaemb.stages.dataset import dataset
-from qaemb.stages.model import model
-from qaemb.stages.questions import questions
-from qaemb.stages.segments import segments
+from qaemb.stages.inputs import dataset, model, questions, segments
 from qaemb.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]

@@ -8,13 +8,12 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.student.margins import Margins
-from qaemb.answers.encoder import Encoder
-from qaemb.answers.reference import reference_vector
-from qaemb.answers.students.reading import text_vectors
-from qaemb.answers.vectors import vectors_of
+from qaemb.answers.students.reading import reference_vector, text_vectors
 from qaemb.distill.cells import split_groups, split_questions
 from qaemb.distill.conditioned import ConditionedSettings, QuestionVectors, fit_conditioned, refit_conditioned
 from qaemb.distill.grades import grade_student
+from qaemb.models.encoder import Encoder
+from qaemb.models.vectors import vectors_of
 from qaemb.settings import Settings
 from qaemb.workspace import Workspace
 

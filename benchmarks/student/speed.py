@@ -8,7 +8,7 @@ from typing import Any
 from qaemb.answers import Answerer, build_answerer
 from qaemb.questions import load_set
 from qaemb.settings import AnswererSettings, Settings
-from qaemb.stages.model import model
+from qaemb.stages.inputs import model
 from qaemb.workspace import Workspace
 
 LLM_TEXTS, LLM_QUESTIONS, STUDENT_TEXTS = 16, 64, 2000

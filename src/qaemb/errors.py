@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from typing import TypeVar
+
+Value = TypeVar("Value")
+
 
 class QaembError(Exception):
     """An expected failure. The command line prints its message alone, without a traceback, and exits with 1."""
@@ -21,3 +26,16 @@ class BadMatrix(QaembError):
 
 class StoreError(QaembError):
     """The answer store can't be read or written: a damaged block, no space, no permission."""
+
+
+def require(values: Mapping[str, Value], name: str, what: str, where: str = "") -> Value:
+    """Return `values[name]`; BadParameter says that there is no such WHAT (in WHERE) and lists the names there are."""
+    require_name(values, name, what, where)
+    return values[name]
+
+
+def require_name(names: Collection[str], name: str, what: str, where: str = "") -> None:
+    """Raise BadParameter, which lists the names there are, if `name` is none of them."""
+    if name not in names:
+        place = f" in {where}" if where else ""
+        raise BadParameter(f"no {what} `{name}`{place}; there are: {', '.join(names) or 'none'}")

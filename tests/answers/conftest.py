@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qaemb.answers.models import INFO_FILE, make_model
+from qaemb.models.folder import INFO_FILE, make_model
 from qaemb.settings import AnswererSettings, ModelSettings
 
 TEXTS = [

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from qaemb.answers import Answerer, build_answerer
-from qaemb.answers.answerer import cpu_threads
 from qaemb.errors import QaembError
+from qaemb.models.inputs import cpu_threads
 from qaemb.settings import AnswererSettings
 
 from .conftest import QUESTIONS, TEXTS, spec_for

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from qaemb.answers.encoder import Encoder
 from qaemb.answers.students import Conditioned, Heads, KnownQuestion, Layer, Reader, Student, Trust, write_student
+from qaemb.models.encoder import Encoder
 
 TAUGHT = ("Does the text mention food?", "Is an animal named?")
 

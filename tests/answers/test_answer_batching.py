@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qaemb.answers.batching import PassSize, group_size, length_batches, rows_per_pass
+from qaemb.models.inputs import PassSize, group_size, length_batches, rows_per_pass
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=40)
 

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qaemb.answers import Answers, CascadeAnswerer, build_answerer
+from qaemb.answers.cascade import ALWAYS_ASK, Evidence, Thresholds, read_thresholds
 from qaemb.answers.plan import block_inputs, cover
-from qaemb.answers.thresholds import ALWAYS_ASK, Evidence, Thresholds, read_thresholds
 from qaemb.errors import BadInput, BadParameter
 from qaemb.identity import text_id
 

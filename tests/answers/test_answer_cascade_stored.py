@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from qaemb.answers import CascadeAnswerer, build_answerer
+from qaemb.answers.cascade import Evidence, Thresholds
 from qaemb.answers.plan import Wanted, cover, make_blocks, make_plan, question_blocks
 from qaemb.answers.stored import Stored
-from qaemb.answers.thresholds import Evidence, Thresholds
 from qaemb.errors import StoreError
 from qaemb.identity import text_id
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from qaemb.answers.encoder import Encoder
 from qaemb.errors import BadInput
+from qaemb.models.encoder import Encoder
 
 
 def by_hand(folder, text: str) -> np.ndarray:

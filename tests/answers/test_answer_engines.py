@@ -178,7 +178,7 @@ def test_what_changes_an_answer_changes_the_key(tiny_llm, tiny_encoder, monkeypa
     ]
     keys = [build_answerer("x", spec, folder).key for spec, folder in specs]
     monkeypatch.setattr("qaemb.answers.engines.causal.engine_version", lambda: "another")
-    monkeypatch.setattr("qaemb.answers.engines.zero_shot.engine_version", lambda: "another")
+    monkeypatch.setattr("qaemb.answers.engines.student.engine_version", lambda: "another")
     keys += [build_answerer("x", spec, folder).key for spec, folder in specs]
     assert len(set(keys)) == len(keys)
 

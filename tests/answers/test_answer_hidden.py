@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
-from qaemb.answers.hidden import HiddenStates
-from qaemb.answers.models import make_model
 from qaemb.errors import BadInput, BadParameter
+from qaemb.models.folder import make_model
+from qaemb.models.hidden import HiddenStates
 from qaemb.settings import ModelSettings
 
 POOLINGS = ("last", "mean", "mean_text")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from qaemb.answers.labels import Labels, find_labels, margin_and_mass
+from qaemb.answers.rendering import Labels, find_labels, margin_and_mass
 from qaemb.errors import BadInput
 
 

@@ -6,10 +6,10 @@ from importlib.metadata import version
 
 import pytest
 
-from qaemb.answers.models import INFO_FILE, make_model, model_digest, read_model_info
 from qaemb.errors import BadInput, BadParameter
+from qaemb.models.folder import INFO_FILE, make_model, model_digest, read_model_info
 from qaemb.settings import ModelSettings, Settings
-from qaemb.stages.model import model as stage
+from qaemb.stages.inputs import model as stage
 from qaemb.workspace import Workspace
 
 

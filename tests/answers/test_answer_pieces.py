@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from qaemb.answers.encoder import Encoder
-from qaemb.answers.models import INFO_FILE, make_model, read_model_info
-from qaemb.answers.pieces import JoinedFiles, unpack_pieces
 from qaemb.errors import BadInput
+from qaemb.models.encoder import Encoder
+from qaemb.models.folder import INFO_FILE, make_model, read_model_info
+from qaemb.models.pieces import JoinedFiles, unpack_pieces
 from qaemb.settings import ModelSettings
 
 NAMES = [f"small-model-part-{number:03d}" for number in (1, 2, 3)]

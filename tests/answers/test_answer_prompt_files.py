@@ -9,9 +9,8 @@ from transformers import AutoTokenizer
 
 from qaemb.answers.engines.reference import ReferenceAnswerer
 from qaemb.answers.engines.shared import SharedAnswerer
-from qaemb.answers.labels import find_labels
 from qaemb.answers.prompts import Prompt, load_prompt, prompt_description, prompt_names
-from qaemb.answers.rendering import Renderer
+from qaemb.answers.rendering import Renderer, find_labels
 from qaemb.errors import BadParameter
 from qaemb.identity import json_id
 from qaemb.settings import AnswererSettings

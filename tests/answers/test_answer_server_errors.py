@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from qaemb.answers.engines import server_client
+from qaemb.answers.engines.server.completions import client as server_client
 from qaemb.errors import BadParameter, QaembError
 
 from .conftest import QUESTIONS, TEXTS
@@ -158,6 +158,6 @@ def test_a_chat_that_ends_at_once_is_unanswered_but_not_at_the_first_question(se
 
 
 def test_a_missing_library_is_named_with_the_command(server, tiny_llm, monkeypatch):
-    monkeypatch.delitem(sys.modules, "qaemb.answers.engines.server_client")
+    monkeypatch.delitem(sys.modules, "qaemb.answers.engines.server.client")
     monkeypatch.setitem(sys.modules, "httpx2", None)
     assert 'engine `server` needs httpx2; run `pip install "qaemb[server]"`' in failure(answerer_of(server, tiny_llm))

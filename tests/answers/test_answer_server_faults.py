@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from qaemb.answers import build_answerer
-from qaemb.answers.engines import server_client
+from qaemb.answers.engines.server.completions import client as server_client
 from qaemb.answers.plan import Wanted, make_plan
 from qaemb.answers.run import read_all, run_plan
 from qaemb.answers.store import Store

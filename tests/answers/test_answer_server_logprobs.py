@@ -4,9 +4,15 @@ import math
 
 import pytest
 
-from qaemb.answers.engines.server_logprobs import LabelTokens, Tally, read_cell, tokens_by_id, tokens_by_word
-from qaemb.answers.labels import Labels
+from qaemb.answers.engines.server.logprobs import (
+    LabelTokens,
+    Tally,
+    read_cell,
+    tokens_by_id,
+    tokens_by_word,
+)
 from qaemb.answers.prompts import load_prompt
+from qaemb.answers.rendering import Labels
 from qaemb.errors import BadInput
 
 LABELS = LabelTokens(frozenset({"Yes", " Yes"}), frozenset({"No", " no"}))

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qaemb.answers import Answerer, build_answerer
-from qaemb.answers.engines import server_client
+from qaemb.answers.engines.server.completions import client as server_client
 from qaemb.answers.plan import Wanted, make_plan
 from qaemb.answers.run import read_all, run_plan
 from qaemb.answers.store import Store

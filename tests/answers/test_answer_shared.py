@@ -10,8 +10,8 @@ import transformers
 from transformers import AutoModelForCausalLM
 
 from qaemb.answers import build_answerer
-from qaemb.answers.models import make_model
 from qaemb.errors import BadInput, QaembError
+from qaemb.models.folder import make_model
 from qaemb.settings import ModelSettings
 
 from .conftest import CONTEXT, QUESTIONS, TEXTS, spec_for

@@ -6,7 +6,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from qaemb.answers import build_answerer
-from qaemb.answers.models import read_model_info
+from qaemb.models.folder import read_model_info
 
 from .conftest import spec_for
 

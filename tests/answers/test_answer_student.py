@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from qaemb.answers import build_answerer
-from qaemb.answers.encoder import Encoder
-from qaemb.answers.reference import reference_questions
+from qaemb.answers.students.reading import reference_questions
+from qaemb.models.encoder import Encoder
 
 from .conftest import spec_for
 
@@ -26,7 +26,7 @@ def test_reference_questions_are_many_and_distinct():
 
 def test_the_list_is_part_of_the_key(tiny_encoder, monkeypatch):
     key = build_answerer("s", spec_for("student"), tiny_encoder).key
-    monkeypatch.setattr("qaemb.answers.engines.zero_shot.reference_questions", lambda: ["Is it?"])
+    monkeypatch.setattr("qaemb.answers.engines.student.reference_questions", lambda: ["Is it?"])
     assert build_answerer("s", spec_for("student"), tiny_encoder).key != key
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from qaemb.answers import build_answerer
-from qaemb.answers.encoder import Encoder
-from qaemb.answers.reference import reference_questions
+from qaemb.answers.students.reading import reference_questions
 from qaemb.errors import BadInput, BadParameter
+from qaemb.models.encoder import Encoder
 
 from .conftest import spec_for
 from .students import TAUGHT, random_student, saved

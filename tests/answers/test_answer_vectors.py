@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qaemb.answers.encoder import Encoder
-from qaemb.answers.hidden import HiddenStates
-from qaemb.answers.vectors import VectorFolder, vectors_of
 from qaemb.errors import QaembError, StoreError
 from qaemb.files import read_json
 from qaemb.identity import text_id
+from qaemb.models.encoder import Encoder
+from qaemb.models.hidden import HiddenStates
+from qaemb.models.vectors import VectorFolder, vectors_of
 
 WORDS = ["dog", "i ate an apple", "cat", "the old house", "no."]
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from qaemb.answers import Answers, CascadeAnswerer, EnsembleAnswerer
+from qaemb.answers.blocks import UNKNOWN_TIME, Provenance, utc_seconds
+from qaemb.answers.cascade import Evidence, Thresholds
 from qaemb.answers.plan import Wanted
-from qaemb.answers.provenance import UNKNOWN_TIME, Provenance, utc_seconds
 from qaemb.answers.store import Store
 from qaemb.answers.stored import Stored
-from qaemb.answers.thresholds import Evidence, Thresholds
 from qaemb.errors import StoreError
 
 KEY = "0" * 20

@@ -11,8 +11,7 @@ from qaemb.files import read_json, write_table
 from qaemb.identity import text_id
 from qaemb.questions import Question, QuestionSet, write_tables
 from qaemb.settings import AnswererSettings, AnswersJob, AnswersSettings, Settings
-from qaemb.stages.answerers import answerers
-from qaemb.stages.answers import answers, plan_job
+from qaemb.stages.answers import answerers, answers, plan_job
 from qaemb.workspace import Workspace
 
 from .conftest import spec_for

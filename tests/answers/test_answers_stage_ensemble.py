@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qaemb.answers.engines.zero_shot import ZeroShotAnswerer
+from qaemb.answers.engines.student import ZeroShotAnswerer
 from qaemb.errors import BadParameter
 from qaemb.files import read_json, write_table
 from qaemb.identity import text_id

@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qaemb.distill.thresholds import CalibrationCells, calibrate, texts_needed
+from qaemb.distill.cascade import CalibrationCells, calibrate, texts_needed
 from qaemb.errors import BadInput, BadParameter
 from qaemb.files import read_json, write_table
 from qaemb.identity import text_id
 from qaemb.questions import Question, QuestionSet, write_tables
 from qaemb.settings import AnswererSettings, AnswersJob, AnswersSettings, SegmentationSettings, Settings
-from qaemb.stages.answerers import answerers
-from qaemb.stages.answers import answers, plan_job
+from qaemb.stages.answers import answerers, answers, plan_job
 from qaemb.stages.cascade import CascadeRequest, cascade
 from qaemb.stages.evaluate import Evaluation, evaluate
 from qaemb.stages.prompts import Sample, show_prompt

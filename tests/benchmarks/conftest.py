@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qaemb.answers.models import make_model
+from qaemb.models.folder import make_model
 from qaemb.settings import ModelSettings
 
 ROOT = Path(__file__).parents[2]

@@ -11,8 +11,8 @@ from benchmarks import protocols
 from benchmarks.protocol_variants import DIFFERENCES, PAPER, STRICT, Data, Score, evaluate, noise, read_data
 from qaemb.encoding.fit import fit_blocks
 from qaemb.encoding.jackknife import Jackknife
-from qaemb.encoding.paper import plan_paper
-from qaemb.encoding.paper_results import fit_paper
+from qaemb.encoding.paper.fit import plan_paper
+from qaemb.encoding.paper.results import fit_paper
 from qaemb.encoding.plan import plan_fit
 from qaemb.encoding.recording import Recording, open_recordings
 from qaemb.encoding.results import collect

@@ -10,11 +10,10 @@ import pytest
 from nilearn.maskers import NiftiMasker
 
 from qaemb.datasets.bids import BidsSource
-from qaemb.datasets.voxels import N_VERTICES
+from qaemb.datasets.source import N_VERTICES
 from qaemb.errors import BadInput
 from qaemb.settings import BidsSettings, DatasetSettings, SegmentationSettings, Settings
-from qaemb.stages.dataset import dataset
-from qaemb.stages.segments import segments
+from qaemb.stages.inputs import dataset, segments
 from qaemb.workspace import Workspace
 
 STORIES = ["cake", "dog", "fire", "lake", "moon", "snow"]

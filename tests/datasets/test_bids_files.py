@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from qaemb.datasets.bids import BidsSource
-from qaemb.datasets.bids.events import read_events
+from qaemb.datasets.bids.images import read_events
 from qaemb.datasets.bids.index import BidsIndex
 from qaemb.errors import BadInput, BadParameter
 from qaemb.settings import BidsSettings, DatasetSettings, load_settings

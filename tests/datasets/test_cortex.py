@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.sparse.csgraph import connected_components
 
-from qaemb.datasets.miniature.cortex import REGIONS, grow_cortex, pial_mesh
+from qaemb.datasets.miniature.planting import REGIONS, grow_cortex, pial_mesh
 from qaemb.errors import BadInput
 
 PROPERTIES = sorted({name for region in REGIONS for name in region.weights} | {"danger"})

@@ -19,7 +19,7 @@ RUN = """
 import sys
 from pathlib import Path
 from qaemb.settings import DatasetSettings, Settings
-from qaemb.stages.dataset import dataset
+from qaemb.stages.inputs import dataset
 from qaemb.workspace import Workspace
 
 def mib(name):

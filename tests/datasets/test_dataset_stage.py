@@ -7,7 +7,7 @@ import pytest
 
 from qaemb.datasets import arrays
 from qaemb.errors import BadInput
-from qaemb.stages.dataset import dataset
+from qaemb.stages.inputs import dataset
 from qaemb.workspace import Workspace
 
 

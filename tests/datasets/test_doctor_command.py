@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qaemb.datasets.doctor import Check, detect_adapter, examine, findings
+from qaemb.datasets.doctor import findings
+from qaemb.datasets.doctor.findings import Check, examine
+from qaemb.datasets.registry import detect_adapter
 from qaemb.errors import BadInput, BadParameter
 from qaemb.stages.check import check_dataset
 

@@ -8,8 +8,7 @@ import pytest
 from qaemb.datasets.folder import FolderSource
 from qaemb.errors import BadInput
 from qaemb.settings import SegmentationSettings, Settings
-from qaemb.stages.dataset import dataset
-from qaemb.stages.segments import segments
+from qaemb.stages.inputs import dataset, segments
 from qaemb.workspace import Workspace
 
 STORIES = ["cake", "dog", "fire", "lake", "moon", "snow"]

@@ -6,14 +6,13 @@ import pandas as pd
 import pytest
 
 from qaemb.datasets.ds003020 import Ds003020
-from qaemb.datasets.miniature.cortex import REGIONS, grow_cortex
 from qaemb.datasets.miniature.generate import generate, planted_signals
-from qaemb.datasets.miniature.planting import property_time_courses
+from qaemb.datasets.miniature.planting import REGIONS, grow_cortex, property_time_courses
 from qaemb.datasets.miniature.stories import read_properties, read_stories
 from qaemb.errors import BadInput, BadParameter
 from qaemb.identity import folder_sha256
 from qaemb.settings import Settings
-from qaemb.stages.miniature import miniature
+from qaemb.stages.inputs import miniature
 from qaemb.workspace import Workspace
 
 TEST = ["mountainfog", "weddingcake"]

@@ -1,6 +1,6 @@
 import pytest
 
-from qaemb.datasets.labels import NOISE_LABELS, clean_word
+from qaemb.datasets.words import NOISE_LABELS, clean_word
 
 LABELS = sorted(NOISE_LABELS)  # a set, whose order differs from process to process
 

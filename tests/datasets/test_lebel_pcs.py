@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from qaemb.datasets.lebel_pcs import LebelPcs, spread_words
-from qaemb.datasets.split import choose_stories
+from qaemb.datasets.write import choose_stories
 from qaemb.errors import BadInput
-from qaemb.stages.dataset import dataset
+from qaemb.stages.inputs import dataset
 from qaemb.workspace import Workspace
 
 TEXTS = {

@@ -1,7 +1,7 @@
 import pytest
 
 from qaemb.datasets.ds003020 import Ds003020
-from qaemb.datasets.split import choose_stories
+from qaemb.datasets.write import choose_stories
 from qaemb.errors import BadInput, BadParameter
 
 SUBJECTS = ["UTS01", "UTS02", "UTS03"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qaemb.answers.models import INFO_FILE, make_model
 from qaemb.distill.cells import TeacherCells
+from qaemb.models.folder import INFO_FILE, make_model
 from qaemb.settings import ModelSettings
 
 THINGS = ("lamp", "soup", "door", "house", "road", "hand")

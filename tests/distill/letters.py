@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qaemb.answers.adapter import Adapter
-from qaemb.answers.encoder import Encoder
 from qaemb.answers.engines.student import StudentAnswerer
-from qaemb.answers.models import make_model
 from qaemb.answers.students import Heads, KnownQuestion, Reader, Student, Trust, write_student
 from qaemb.answers.students.reading import text_vectors
-from qaemb.distill.card import card
 from qaemb.distill.cells import TeacherCells, split_groups
 from qaemb.distill.finetune import Finetuning, Task
+from qaemb.distill.grades import card
 from qaemb.distill.heads import HeadSettings, fit_heads
+from qaemb.models.adapter import Adapter
+from qaemb.models.encoder import Encoder
+from qaemb.models.folder import make_model
 from qaemb.settings import AnswererSettings, ModelSettings
 
 QUESTIONS = ["Is there one of a and b alone?", "Is there one of c and d alone?"]

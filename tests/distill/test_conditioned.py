@@ -9,12 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from qaemb.answers.students.parts import kernel
 from qaemb.distill.cells import TeacherCells
-from qaemb.distill.conditioned import (
-    ConditionedSettings,
-    QuestionVectors,
-    fit_conditioned,
-    refit_conditioned,
-)
+from qaemb.distill.conditioned import ConditionedSettings, QuestionVectors, fit_conditioned, refit_conditioned
 from qaemb.errors import BadInput
 
 N, D, Q = 500, 8, 24

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from qaemb.distill.curves import Curves, fit_curves
+from qaemb.distill.bounds import Curves, fit_curves
 
 
 def drawn(n: int, intercept: float, slope: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from qaemb.answers import build_answerer
-from qaemb.answers.models import read_model_info
 from qaemb.errors import BadParameter
 from qaemb.files import read_json, write_json, write_table
 from qaemb.identity import file_sha256, text_id
+from qaemb.models.folder import read_model_info
 from qaemb.questions import Question, QuestionSet, write_tables
 from qaemb.settings import AnswererSettings, Settings
 from qaemb.stages.distill import distill

@@ -9,16 +9,15 @@ import pytest
 import yaml
 
 from qaemb.answers import build_answerer
-from qaemb.answers.encoder import Encoder
-from qaemb.answers.models import make_model
 from qaemb.answers.students import read_student
 from qaemb.errors import BadInput, BadParameter
 from qaemb.files import read_json, write_json, write_table
 from qaemb.identity import file_sha256, text_id
+from qaemb.models.encoder import Encoder
+from qaemb.models.folder import make_model
 from qaemb.questions import Question, QuestionSet, write_tables
 from qaemb.settings import ModelSettings, Settings
-from qaemb.stages.distill import distill
-from qaemb.stages.students import adopt_student, list_students
+from qaemb.stages.distill import adopt_student, distill, list_students
 from qaemb.workspace import Workspace
 
 from ..answers.conftest import save_tiny_encoder

@@ -9,7 +9,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from qaemb.answers.students import Heads
-from qaemb.distill.efficiency import Asked, CurvePlan, Pool, Prior, curve, fit_few_cells, grade, summary
+from qaemb.distill.few_cells import Asked, CurvePlan, Pool, Prior, curve, fit_few_cells, grade, summary
 from qaemb.errors import BadInput, BadParameter
 
 FLAT = Prior(penalty=2.0, slope=0.0, share=0.0)
@@ -45,7 +45,7 @@ def raw_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     def none(scores, labels, known, at_random):
         return np.ones(scores.shape[1]), np.zeros(scores.shape[1])
 
-    monkeypatch.setattr("qaemb.distill.efficiency.calibration", none)
+    monkeypatch.setattr("qaemb.distill.few_cells.calibration", none)
 
 
 @pytest.mark.usefixtures("raw_scores")
@@ -232,7 +232,7 @@ def test_a_path_depends_on_its_seed_alone_and_never_on_labels_that_were_not_aske
         return fit_few_cells(pool, given, priors)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("qaemb.distill.efficiency.fit_few_cells", spy)
+        patch.setattr("qaemb.distill.few_cells.fit_few_cells", spy)
         curve(pool, labels, tests, plan)
     elsewhere = np.where(asked[-1], labels, 1 - labels)
     pd.testing.assert_frame_equal(first, curve(pool, elsewhere, tests, plan))

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qaemb.answers.encoder import Encoder
 from qaemb.answers.students import Heads, Layer
 from qaemb.distill.cells import TeacherCells
 from qaemb.distill.finetune import Finetuning, finetune
 from qaemb.distill.grades import question_aucs
 from qaemb.distill.heads import HeadSettings, log_loss
 from qaemb.errors import BadInput, BadParameter, QaembError
+from qaemb.models.encoder import Encoder
 
 from .letters import HEADS, course, held_out_margins, made_bert, planted, start, vectors_by
 

@@ -7,18 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qaemb.answers.adapter import read_adapter, write_adapter
-from qaemb.answers.encoder import Encoder
 from qaemb.answers.engines.student import StudentAnswerer
 from qaemb.answers.students import Reader, read_student, write_student
-from qaemb.distill.card import card
 from qaemb.distill.cells import TeacherCells
 from qaemb.distill.conditioned import QuestionVectors
 from qaemb.distill.finetune import finetune
-from qaemb.distill.grades import question_aucs
+from qaemb.distill.grades import card, question_aucs
 from qaemb.distill.train import Lesson, Plan, train_student
 from qaemb.errors import BadInput, BadParameter
 from qaemb.files import read_json
+from qaemb.models.adapter import read_adapter, write_adapter
+from qaemb.models.encoder import Encoder
 from qaemb.settings import AnswererSettings
 from qaemb.stages.distill import distill
 

@@ -5,8 +5,16 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from qaemb.distill.cells import TeacherCells
-from qaemb.distill.heads import HeadSettings, cell_weights, fit_heads, log_loss, refit_heads
-from qaemb.distill.hidden_heads import HiddenSettings, fit_hidden, refit_hidden
+from qaemb.distill.heads import (
+    HeadSettings,
+    HiddenSettings,
+    cell_weights,
+    fit_heads,
+    fit_hidden,
+    log_loss,
+    refit_heads,
+    refit_hidden,
+)
 from qaemb.errors import BadInput
 
 N, D, Q = 600, 12, 3

@@ -5,10 +5,9 @@ import pytest
 import torch
 
 from qaemb.answers import build_answerer
-from qaemb.answers.labels import margin_and_mass
-from qaemb.distill.lm.sequences import batch, pack_text
+from qaemb.answers.rendering import margin_and_mass
 from qaemb.distill.lm.settings import LmTraining
-from qaemb.distill.lm.student import LmStudent
+from qaemb.distill.lm.student import LmStudent, batch, pack_text
 from qaemb.errors import BadInput, BadParameter
 from qaemb.settings import AnswererSettings
 

@@ -8,9 +8,9 @@ import torch
 
 from qaemb.distill.cells import TeacherCells
 from qaemb.distill.grades import question_aucs
-from qaemb.distill.lm.loss import cross_entropy
 from qaemb.distill.lm.sampling import Sampler, class_weights, validation_sample
 from qaemb.distill.lm.settings import LmTraining
+from qaemb.distill.lm.student import cross_entropy
 from qaemb.errors import BadInput, BadParameter
 
 

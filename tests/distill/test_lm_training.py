@@ -15,13 +15,13 @@ import torch
 from safetensors.torch import load_file
 
 from qaemb.answers import build_answerer
-from qaemb.answers.models import read_model_info
 from qaemb.distill.cells import split_groups
 from qaemb.distill.grades import question_aucs
 from qaemb.distill.lm import LmTraining, merge_adapter, read_adapter_info, train_lm
 from qaemb.distill.lm.student import LmStudent
 from qaemb.distill.lm.training import Training
 from qaemb.errors import BadInput, QaembError
+from qaemb.models.folder import read_model_info
 from qaemb.settings import AnswererSettings
 
 from .conftest import planted
@@ -142,7 +142,7 @@ def test_a_student_of_fewer_layers_is_a_smaller_model(llama, smaller, short_prom
 
 
 def test_the_base_model_is_left_as_it_was(llama, learnt):
-    from qaemb.answers.models import model_digest
+    from qaemb.models.folder import model_digest
 
     assert model_digest(llama) == read_model_info(llama).digest
 

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qaemb.distill.cells import TeacherCells
-from qaemb.distill.teacher import in_own_words, job_cells, published_cells
+from qaemb.distill.cells import TeacherCells, in_own_words, job_cells, published_cells
 from qaemb.errors import BadInput
 
 SEGMENTS = pd.DataFrame({"segment_id": ["a", "b", "c"], "text": ["one", "two", "three"]})

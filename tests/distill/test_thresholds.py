@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from qaemb.distill.thresholds import CalibrationCells, calibrate, texts_needed
+from qaemb.distill.cascade import CalibrationCells, calibrate, texts_needed
 from qaemb.errors import BadInput, BadParameter
 
 N_QUESTIONS = 8
@@ -98,9 +98,8 @@ def test_a_question_with_many_cells_has_a_band_of_its_own():
 
 def test_the_level_is_the_last_before_the_first_that_fails():
     """The same as going through all levels one by one, from the most careful on."""
-    from qaemb.distill import thresholds as own
-    from qaemb.distill.bounds import risk_is_below
-    from qaemb.distill.curves import fit_curves
+    from qaemb.distill import cascade as own
+    from qaemb.distill.bounds import fit_curves, risk_is_below
 
     sample = cells(*world(np.random.default_rng(12), 300))
     names, question = np.unique(sample.question, return_inverse=True)

@@ -8,8 +8,8 @@ import pytest
 
 from qaemb import QAEmbedder
 from qaemb.answers import build_answerer
-from qaemb.answers.models import make_model
 from qaemb.errors import BadInput
+from qaemb.models.folder import make_model
 from qaemb.settings import AnswererSettings, ModelSettings
 
 from ..answers.conftest import save_tiny_llm

@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from qaemb import QAEmbedder
 from qaemb.answers import Answers
 from qaemb.errors import BadInput, BadParameter
-from qaemb.questions.shipped_sets import shipped_sets
+from qaemb.questions.sets import shipped_sets
 
 from .conftest import QUESTIONS, TEXTS, Counting, expected
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from qaemb.encoding.bands import band_candidates, search_bands
-from qaemb.encoding.himalaya_engine import HimalayaProblem, fit_himalaya, fit_himalaya_bands
 from qaemb.encoding.moments import feature_moments, target_moments
 from qaemb.encoding.ridge_cv import ridge_cv
+from qaemb.encoding.solvers import HimalayaProblem, fit_himalaya, fit_himalaya_bands
 
 ALPHAS = np.logspace(0, 4, 5)
 EACH = ((0,), (1,), (2,))
@@ -106,6 +106,6 @@ def test_a_back_end_that_does_not_start_is_named():
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
     # In a process of its own: himalaya skips the running test where it finds pytest and no CUDA.
-    code = "from qaemb.encoding.himalaya_engine import open_backend; open_backend('torch_cuda')"
+    code = "from qaemb.encoding.solvers import open_backend; open_backend('torch_cuda')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "BadParameter: encode.backend: torch_cuda does not start here" in done.stderr

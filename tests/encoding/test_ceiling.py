@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qaemb.encoding.ceiling import noise_ceiling, normalised_r, reliable
-from qaemb.encoding.scores import correlation
+from qaemb.encoding.scores import correlation, noise_ceiling, normalised_r, reliable
 
 
 def planted(noise_sd: float, n_repeats: int, n_trs: int = 400, n_voxels: int = 200, seed: int = 0):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qaemb.encoding.jackknife import Jackknife, confidence, jackknife_r, paired_difference
-from qaemb.encoding.significance import p_values
+from qaemb.encoding.scores import p_values
 
 from .planted import Planted, ar, within
 from .rivals import bootstrap_difference_p, intervals, permuted_blocks_p

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qaemb.encoding.design import delayed, delayed_columns, mean_delayed, zscore
+from qaemb.encoding.recording import delayed, delayed_columns, mean_delayed, zscore
 from qaemb.errors import BadParameter
 
 

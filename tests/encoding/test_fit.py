@@ -5,11 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qaemb.encoding.design import delayed
 from qaemb.encoding.fit import fit_block, fit_blocks
 from qaemb.encoding.jackknife import jackknife_r
 from qaemb.encoding.plan import alphas_of, plan_fit
-from qaemb.encoding.recording import open_recordings
+from qaemb.encoding.recording import delayed, open_recordings
 from qaemb.encoding.scores import correlation
 from qaemb.features.space import Space
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qaemb.encoding.group import claims, group_difference, sign_flip_p
+from qaemb.encoding.compare import claims, group_difference, sign_flip_p
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qaemb.encoding.importance import importance
+from qaemb.encoding.results import importance
 
 
 def test_importance_by_hand():

@@ -150,7 +150,7 @@ def test_what_a_question_adds_is_what_a_model_without_it_lacks(project, settings
     x = np.vstack([design for _, design in recording.designs()])[:, kept]
     y = np.vstack([responses[story] for story in recording.train])
     weights = np.linalg.solve(x.T @ x + scores["alpha"] * np.eye(14), x.T @ y)
-    from qaemb.encoding.design import delayed
+    from qaemb.encoding.recording import delayed
 
     r = [
         correlation(delayed(values, [1, 2])[:, kept] @ weights, responses[story])[0]
@@ -192,7 +192,7 @@ def test_figures_metrics_and_runs(project):
 def test_blocks_of_voxels_change_nothing(project, settings, monkeypatch):
     names = ("questions.csv", "sets.csv", "top.parquet")
     before = {name: table(project, name) for name in names}
-    monkeypatch.setattr("qaemb.encoding.meaning._BYTES", 8 * 4 * 16 * 7)  # seven voxels at once
+    monkeypatch.setattr("qaemb.encoding.interpretation._BYTES", 8 * 4 * 16 * 7)  # seven voxels at once
     interpret(settings, Workspace(project), "both")
     for name, expected in before.items():
         pd.testing.assert_frame_equal(table(project, name), expected, rtol=1e-4, atol=1e-7)

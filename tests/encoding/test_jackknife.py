@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qaemb.encoding.jackknife import (
-    Jackknife,
-    block_starts,
-    block_stories,
-    confidence,
-    jackknife_r,
-    paired_difference,
-)
+from qaemb.encoding.jackknife import Jackknife, block_starts, block_stories, confidence, jackknife_r, paired_difference
 from qaemb.encoding.scores import correlation
 from qaemb.errors import BadInput
 

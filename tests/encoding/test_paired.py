@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from qaemb.encoding.compare import PairedBlock, compare_voxels
 from qaemb.encoding.jackknife import Jackknife, confidence, jackknife_r, paired_difference
-from qaemb.encoding.paired import PairedBlock, compare_voxels
 from qaemb.encoding.scores import correlation
 
 from .planted import ar

@@ -11,14 +11,12 @@ from pydantic import ValidationError
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from qaemb.encoding.concatenated import concatenated_r
-from qaemb.encoding.jackknife import block_starts
-from qaemb.encoding.paper import fit_components, plan_paper
-from qaemb.encoding.paper_results import fit_paper, paper_summary, paper_table
-from qaemb.encoding.protocols import PROTOCOLS, random_chunks
+from qaemb.encoding.jackknife import block_starts, concatenated_r
+from qaemb.encoding.paper.fit import fit_components, plan_paper, stacked_designs
+from qaemb.encoding.paper.pca import fit_pca
+from qaemb.encoding.paper.results import fit_paper, paper_summary, paper_table
+from qaemb.encoding.plan import PROTOCOLS, random_chunks
 from qaemb.encoding.recording import open_recordings
-from qaemb.encoding.response_pca import fit_pca
-from qaemb.encoding.stacked import stacked_designs
 from qaemb.errors import BadInput, BadParameter
 
 PAPER = {

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qaemb.encoding.protocols import PROTOCOLS
+from qaemb.encoding.plan import PROTOCOLS
 from qaemb.errors import BadInput
 from qaemb.settings import EncodeSettings
 

@@ -4,8 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from qaemb.encoding.recording import open_recordings
-from qaemb.encoding.responses import ResponseFile
+from qaemb.encoding.recording import ResponseFile, open_recordings
 from qaemb.errors import BadInput
 from qaemb.features.space import Space
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from qaemb.encoding.design import zscore
+from qaemb.encoding.recording import zscore
 from qaemb.encoding.redundancy import cluster_table, correlations, find_redundancy
 
 NAMES = ["food", "lone", "eats", "flat", "outdoors", "indoors"]

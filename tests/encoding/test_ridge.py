@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qaemb.encoding.design import delayed, delayed_columns, zscore
 from qaemb.encoding.moments import feature_moments, target_moments
+from qaemb.encoding.recording import delayed, delayed_columns, zscore
 from qaemb.encoding.ridge import choose_alphas, held_out_r, plan_ridge, row_space, solve
 
 ALPHAS = np.logspace(0, 4, 5)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qaemb.encoding.scores import correlation
-from qaemb.encoding.significance import p_values, q_values, random_phases, surrogate_r
+from qaemb.encoding.scores import correlation, p_values, q_values, random_phases, surrogate_r
 
 from .planted import ar, within
 

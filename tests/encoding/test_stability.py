@@ -8,12 +8,9 @@ import pytest
 from scipy import stats
 from sklearn.linear_model import Ridge
 
-from qaemb.encoding.design import delayed
 from qaemb.encoding.plan import block_moments
-from qaemb.encoding.recording import Recording
-from qaemb.encoding.resampling import deal_stories, delay_mean, half_samples, plan_resamples
-from qaemb.encoding.responses import ResponseFile
-from qaemb.encoding.stability import Drivers
+from qaemb.encoding.recording import Recording, ResponseFile, delayed
+from qaemb.encoding.stability import Drivers, deal_stories, delay_mean, half_samples, plan_resamples
 from qaemb.errors import BadInput
 
 from .planted import ar

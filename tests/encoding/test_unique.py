@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from qaemb.encoding.design import delayed, delayed_columns
-from qaemb.encoding.jackknife import confidence, jackknife_r, paired_difference
-from qaemb.encoding.scorer import Scorer
-from qaemb.encoding.spectrum import spectrum_of_products, spectrum_of_rows
+from qaemb.encoding.jackknife import Scorer, confidence, jackknife_r, paired_difference
+from qaemb.encoding.recording import delayed, delayed_columns
+from qaemb.encoding.ridge import spectrum_of_products, spectrum_of_rows
 from qaemb.encoding.unique import LeaveOut, Unique
 
 from .planted import ar

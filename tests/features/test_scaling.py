@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import zscore as scipy_zscore
 
-from qaemb.features.scaling import zscore
+from qaemb.features.space import zscore
 
 
 def test_by_hand():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qaemb.errors import BadInput
-from qaemb.features.word_vectors import read_word_vectors
+from qaemb.features.static import read_word_vectors
 
 TABLE = {"the": [0.5, -1.25, 2.0], "über": [1e-3, 0.0, -7.5], "fox": [1.0, 2.0, 3.0], "don't": [4.0, 5.0, 6.0]}
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from qaemb.questions.lint import LINTS, lint
-from qaemb.questions.model import Question
+from qaemb.questions.bank import Question
+from qaemb.questions.screening import LINTS, lint
 
 
 def ask(text: str, yes: str = "a yes", no: str = "a no") -> Question:

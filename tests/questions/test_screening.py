@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qaemb.identity import text_id
-from qaemb.questions.model import BankEntry, Question
+from qaemb.questions.bank import BankEntry, Question
 from qaemb.questions.screening import jaccard, normalised, screen, words_of
 
 WORDS = st.sampled_from(["food", "rain", "a dog", "the sea", "work", "song", "pain", "money"])

@@ -10,7 +10,7 @@ import pytest
 from qaemb.errors import BadInput
 from qaemb.questions import load_set
 from qaemb.settings import Settings
-from qaemb.stages.questions import questions
+from qaemb.stages.inputs import questions
 from qaemb.workspace import Workspace
 
 Write = Callable[..., Path]

@@ -12,8 +12,8 @@ import pytest
 from qaemb.encoding.redundancy import cluster_table, find_redundancy
 from qaemb.errors import BadInput
 from qaemb.report import draw, render
-from qaemb.report.meaning import sentences
-from qaemb.report.meaning_figures import bars_figure, redundancy_figure
+from qaemb.report.figures import bars_figure, redundancy_figure
+from qaemb.report.sentences import sentences
 from qaemb.settings import InterpretSettings
 from qaemb.stages.report import gather
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from qaemb.report.data import CURVE_COLUMNS, SCORE_COLUMNS, DatasetFacts, Findings, Histogram, JobFacts, Selection
-from qaemb.report.meaning import grade_in_words, needs_real_model, sentences
+from qaemb.report.sentences import grade_in_words, needs_real_model, sentences
 
 DATASET = DatasetFacts("tiny", 3, 1, ("cake",), 1, 1, 1, {})
 NOTHING = Histogram(np.zeros(1), np.array([0.0, 1.0]))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qaemb.encoding.jackknife import Jackknife
-from qaemb.report.pairs import paired
+from qaemb.report.jobs import paired
 
 NOISE = np.random.default_rng(0).normal(0, 0.1, 8)
 

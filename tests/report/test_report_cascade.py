@@ -10,8 +10,7 @@ import pytest
 from qaemb.files import read_json
 from qaemb.report import render
 from qaemb.settings import AnswererSettings, AnswersJob
-from qaemb.stages.report import gather
-from qaemb.stages.summary import summary
+from qaemb.stages.report import gather, summary
 
 from .conftest import write_json
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from qaemb.stages.summary import summary
+from qaemb.stages.report import summary
 
 
 def test_the_summary_shows_scores_ceilings_grades_and_where_to_look(settings, workspace, write_outputs, capsys):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from qaemb.report.data import Histogram, JobFacts
-from qaemb.report.taught import taught_changes
+from qaemb.report.render import taught_changes
 
 NOTHING = Histogram(np.zeros(1), np.zeros(2))
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from qaemb.answers.models import make_model
 from qaemb.answers.ray_runner import import_ray
+from qaemb.models.folder import make_model
 from qaemb.settings import ModelSettings
 
 LOST = {"health_check_period_ms": 500, "health_check_failure_threshold": 3}  # a dead node is noticed in seconds

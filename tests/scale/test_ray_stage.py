@@ -54,7 +54,7 @@ def test_the_stage_writes_the_same_files_with_either_runner(cluster, workspace, 
 
 def test_the_command_passes_the_runner_on(monkeypatch):
     calls = []
-    monkeypatch.setattr("qaemb.cli.answering.load", lambda: ("settings", "workspace"))
+    monkeypatch.setattr("qaemb.cli.answers.load", lambda: ("settings", "workspace"))
     monkeypatch.setattr("qaemb.stages.answers.answers", lambda *args: calls.append(args[2:]))
     for command in (["run", "--job", "j", "--runner", "ray"], ["run", "--job", "j"], ["--job", "j"]):
         assert CliRunner().invoke(app, ["answers", *command]).exit_code == 0

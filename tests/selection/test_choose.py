@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qaemb.selection.choose import one_standard_error
+from qaemb.selection.nested import one_standard_error
 
 
 def test_the_smallest_size_within_one_error_of_the_best():

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from qaemb.encoding.protocols import strict
+from qaemb.encoding.plan import strict
 from qaemb.errors import BadInput, BadParameter
-from qaemb.selection.folds import fold_partition, shared_stories, story_folds
+from qaemb.selection.training import fold_partition, shared_stories, story_folds
 
 
 def test_shared_stories_are_dealt_as_under_strict_and_the_others_fill_the_shortest_fold(world):

@@ -7,9 +7,9 @@ import pytest
 
 from qaemb.errors import BadInput, BadParameter
 from qaemb.features.space import Space
-from qaemb.selection.folds import story_folds
 from qaemb.selection.nested import run_selection
 from qaemb.selection.scoring import score_sets
+from qaemb.selection.training import story_folds
 
 ALL = ["greedy", "elastic_net", "stability"]
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import MultiTaskElasticNet
 
-from qaemb.encoding.design import delayed
-from qaemb.selection import problem
-from qaemb.selection.elastic_net import solve_elastic_net
-from qaemb.selection.problem import training_products
+from qaemb.encoding.recording import delayed
+from qaemb.selection import elastic_net as problem
+from qaemb.selection.elastic_net import solve_elastic_net, training_products
 
 STORIES = ("a", "c", "d")  # S2 lacks b
 MEMBERS = np.array([[True, True, True], [True, False, True]])

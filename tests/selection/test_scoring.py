@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from qaemb.encoding.design import delayed
 from qaemb.encoding.fit import fit_block
 from qaemb.encoding.plan import plan_fit
-from qaemb.encoding.recording import open_recordings
+from qaemb.encoding.recording import delayed, open_recordings
 from qaemb.features.space import Space
-from qaemb.selection.folds import story_folds
 from qaemb.selection.scoring import score_sets
+from qaemb.selection.training import story_folds
 
 SETS = [(0,), (1, 4, 7), tuple(range(12))]
 

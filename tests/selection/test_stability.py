@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from qaemb.selection.elastic_net import Products, solve_elastic_net
-from qaemb.selection.stability import Shares, shares
+from qaemb.selection.methods import Shares, shares
 
 PLANTED = (2, 7, 11)
 

@@ -8,13 +8,11 @@ import h5py
 import numpy as np
 import pytest
 
-from qaemb.encoding.design import delayed
-from qaemb.encoding.recording import open_recordings
+from qaemb.encoding.recording import delayed, open_recordings
 from qaemb.features.space import Space
-from qaemb.selection.folds import story_folds
+from qaemb.selection.elastic_net import training_products
 from qaemb.selection.methods import METHODS, Training
-from qaemb.selection.problem import training_products
-from qaemb.selection.training import training_sets
+from qaemb.selection.training import story_folds, training_sets
 
 METHODS_MADE = ["greedy", "stability", "elastic_net"]
 

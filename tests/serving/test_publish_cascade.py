@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from qaemb.answers import open_answerer
+from qaemb.answers.cascade import Evidence, Thresholds
 from qaemb.answers.engines import ENGINES
-from qaemb.answers.thresholds import Evidence, Thresholds
 from qaemb.files import write_json
 from qaemb.serving import open_store, read_manifest
 from qaemb.settings import AnswererSettings, AnswersSettings

@@ -14,14 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qaemb.serving import (
-    ServedFeatures,
-    build_store,
-    historical_features,
-    open_store,
-    push_source_name,
-    read_manifest,
-)
+from qaemb.serving import ServedFeatures, build_store, historical_features, open_store, push_source_name, read_manifest
 
 FEAST = str(Path(sys.executable).with_name("feast"))
 PUSHED = {

@@ -21,7 +21,7 @@ from qaemb.serving import (
     version_id,
     version_rows,
 )
-from qaemb.serving.versions import joined, read_versions, write_versions
+from qaemb.serving.manifest import joined, read_versions, write_versions
 
 from .conftest import REPO
 

@@ -5,7 +5,7 @@ from qaemb.errors import BadInput, BadParameter
 from qaemb.files import write_table
 from qaemb.identity import text_id
 from qaemb.settings import SegmentationSettings, Settings
-from qaemb.stages.segments import segments
+from qaemb.stages.inputs import segments
 from qaemb.stimuli.segments import segment_tables
 from qaemb.workspace import Workspace
 

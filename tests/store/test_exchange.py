@@ -12,8 +12,8 @@ from benchmarks.store.project import Project
 from qaemb.answers.export import read_export
 from qaemb.errors import BadInput, StoreError
 from qaemb.identity import file_sha256, json_id
+from qaemb.stages.answer_exchange import export_job, import_answers
 from qaemb.stages.answers import answers
-from qaemb.stages.exchange import export_job, import_answers
 from qaemb.workspace import Workspace
 
 

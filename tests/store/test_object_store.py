@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.store.project import COMMAND, Project
 from qaemb.errors import StoreError
+from qaemb.stages.answer_store import collect_garbage, repair, status, verify
 from qaemb.stages.answers import answers
-from qaemb.stages.store import collect_garbage, repair, status, verify
 from qaemb.workspace import Workspace
 
 

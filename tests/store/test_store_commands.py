@@ -14,9 +14,9 @@ from qaemb.errors import BadInput
 from qaemb.files import write_table
 from qaemb.identity import text_id
 from qaemb.settings import DownstreamSettings, TaskSettings
+from qaemb.stages.answer_exchange import show
+from qaemb.stages.answer_store import collect_garbage, status
 from qaemb.stages.answers import answers
-from qaemb.stages.provenance import show
-from qaemb.stages.store import collect_garbage, status
 from qaemb.workspace import Workspace
 
 
@@ -168,7 +168,7 @@ def test_a_clock_that_goes_back_changes_nothing(project, monkeypatch):
     """Dates are told, not used: blocks of the future and of the past are read alike."""
     from datetime import UTC, datetime
 
-    from qaemb.answers import provenance
+    from qaemb.answers import blocks as provenance
 
     for year, n_segments in ((2099, 50), (1970, 100)):
         moment = datetime(year, 1, 2, tzinfo=UTC)

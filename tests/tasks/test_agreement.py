@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score, v_measure_score
 
-from qaemb.tasks.agreement import adjusted_rand, resamples, separation, v_measure
+from qaemb.tasks.resampling import adjusted_rand, resamples, separation, v_measure
 
 N = 40
 

@@ -5,10 +5,8 @@ import pytest
 
 from qaemb.errors import BadInput
 from qaemb.tasks import evaluate_task
-from qaemb.tasks.explanation import INTERCEPT, class_scores, contribution_table
-from qaemb.tasks.folds import folds
-from qaemb.tasks.labelled import Labelled
-from qaemb.tasks.linear import fit
+from qaemb.tasks.labelled import Labelled, folds
+from qaemb.tasks.linear import INTERCEPT, class_scores, contribution_table, fit
 from qaemb.tasks.representations import some_answers
 from tests.tasks.planted import DECIDING, features, planted, settings
 

@@ -7,8 +7,7 @@ from sklearn.metrics import adjusted_rand_score, v_measure_score
 
 from qaemb.errors import BadInput
 from qaemb.tasks import evaluate_task
-from qaemb.tasks.adaptation import choose, relevances
-from qaemb.tasks.clustering import Described, estimate
+from qaemb.tasks.clustering import Described, choose, estimate, relevances
 from qaemb.tasks.labelled import Labelled
 from tests.tasks.planted import features, settings
 

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from qaemb.answers.models import make_model
 from qaemb.errors import BadInput, BadParameter
 from qaemb.files import read_json
+from qaemb.models.folder import make_model
 from qaemb.questions import Question, QuestionSet, write_tables
 from qaemb.settings import ModelSettings, Settings
-from qaemb.stages.answerers import answerers
+from qaemb.stages.answers import answerers
 from qaemb.stages.downstream import downstream
 from qaemb.tracking import Tracker
 from qaemb.workspace import Workspace

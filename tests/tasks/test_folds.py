@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from qaemb.errors import BadInput
-from qaemb.tasks.folds import folds, outer_splits
-from qaemb.tasks.labelled import Labelled
+from qaemb.tasks.labelled import Labelled, folds, outer_splits
 
 
 def labelled(n: int = 30, **columns: list[str]) -> Labelled:

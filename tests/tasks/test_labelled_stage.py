@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from qaemb.answers.models import INFO_FILE
+from qaemb.models.folder import INFO_FILE
 from qaemb.settings import load_settings
 from qaemb.stages.downstream import downstream
-from qaemb.stages.questions import questions
+from qaemb.stages.inputs import questions
 from qaemb.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]

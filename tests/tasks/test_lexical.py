@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from qaemb.tasks.lexical import bm25_scores, stems, tf_idf
+from qaemb.tasks.representations import bm25_scores, stems, tf_idf
 
 DOCUMENTS = ["Dogs chase the cat", "a cat sleeps, a cat eats", "Rain fell on roofs all night long"]
 

@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression, MultiTaskElasticNet
 from sklearn.model_selection import GridSearchCV
 
 from qaemb.errors import BadInput
-from qaemb.tasks.folds import folds
+from qaemb.tasks.labelled import folds
 from qaemb.tasks.linear import PENALTIES, fit
 from qaemb.tasks.representations import ChosenAnswers, answered, embedded, some_answers, standardised, tfidf
 from tests.tasks.planted import DECIDING, features, planted

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import check_grad, minimize
 
-from qaemb.tasks.listwise import Judged, Mixture, Products, _cross_entropy, fit_weights, mean_loss
+from qaemb.tasks.retrieval.listwise import Judged, Mixture, Products, _cross_entropy, fit_weights, mean_loss
 
 
 def planted(n_queries: int = 60, n_documents: int = 25, n_questions: int = 6, seed: int = 0):

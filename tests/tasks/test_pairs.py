@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from qaemb.errors import BadInput
-from qaemb.tasks.lee import read_lee
-from qaemb.tasks.pairs import read_pairs
+from qaemb.tasks.packaged import read_lee
+from qaemb.tasks.similarity import read_pairs
 
 TASKS = Path(__file__).parents[2] / "data" / "tasks"
 

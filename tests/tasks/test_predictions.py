@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-from qaemb.tasks.folds import Split
-from qaemb.tasks.labelled import Labelled
-from qaemb.tasks.predictions import Predictions, join
+from qaemb.tasks.labelled import Labelled, Split
+from qaemb.tasks.linear import Predictions, join
 from qaemb.tasks.resampling import mean_with_interval, paired_difference
 
 

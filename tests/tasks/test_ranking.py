@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from qaemb.tasks.ranking import rank_metrics, tie_order
+from qaemb.tasks.retrieval.tables import rank_metrics, tie_order
 
 
 def test_a_case_computed_by_hand():

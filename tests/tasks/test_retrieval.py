@@ -7,9 +7,9 @@ import pytest
 
 from qaemb.errors import BadInput
 from qaemb.settings import TaskSettings
-from qaemb.tasks.relevance import RetrievalSet
 from qaemb.tasks.retrieval import _problem, _splits, evaluate_retrieval
-from qaemb.tasks.retrieval_fit import N_STEPS, Fold, fit_and_score, inner_folds, per_query
+from qaemb.tasks.retrieval.fit import N_STEPS, Fold, fit_and_score, inner_folds, per_query
+from qaemb.tasks.retrieval.sets import RetrievalSet
 
 from .worlds import features_of, planted_set
 

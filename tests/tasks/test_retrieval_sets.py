@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qaemb.errors import BadInput
-from qaemb.tasks.retrieval_sets import read_retrieval
+from qaemb.tasks.retrieval.sets import read_retrieval
 
 ROOT = Path(__file__).parents[2]
 HEADER = "query-id\tcorpus-id\tscore\n"

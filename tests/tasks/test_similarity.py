@@ -7,9 +7,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from qaemb.settings import TaskSettings
-from qaemb.tasks.answer_vectors import Usual, answer_vectors
-from qaemb.tasks.pairs import Pairs
-from qaemb.tasks.similarity import evaluate_similarity, resampled_pairs, spearman
+from qaemb.tasks.representations import Usual, answer_vectors
+from qaemb.tasks.similarity import Pairs, evaluate_similarity, resampled_pairs, spearman
 
 from .worlds import features_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qaemb.questions import Question
-from qaemb.tasks.relevance import RetrievalSet
+from qaemb.tasks.retrieval.sets import RetrievalSet
 from qaemb.tasks.task import Features
 
 WORDS = ("river", "lamp", "goat", "bread", "stone", "piano", "snow", "ladder", "market", "engine", "violet", "harbour")

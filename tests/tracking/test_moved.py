@@ -7,7 +7,7 @@ from mlflow.tracking import MlflowClient
 
 from qaemb.errors import BadInput
 from qaemb.tracking import RunRecord, Tracker
-from qaemb.tracking.moved import follow_move
+from qaemb.tracking.tracker import follow_move
 
 
 def test_files_of_runs_are_found_after_the_project_has_moved(new_tracker, tmp_path):

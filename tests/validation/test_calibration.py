@@ -6,7 +6,7 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import balanced_accuracy_score, brier_score_loss, cohen_kappa_score, roc_auc_score
 
-from qaemb.validation import calibration as cal
+from qaemb import stats as cal
 
 
 def logit(p):

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from qaemb.answers import build_answerer
-from qaemb.answers.models import INFO_FILE, make_model
 from qaemb.answers.store import Store
 from qaemb.errors import BadInput, BadParameter
 from qaemb.identity import text_id
+from qaemb.models.folder import INFO_FILE, make_model
 from qaemb.settings import AnswererSettings, AnswersSettings, ModelSettings
 from qaemb.stages.evaluate import Evaluation, evaluate
 from qaemb.workspace import Workspace

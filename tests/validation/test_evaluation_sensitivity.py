@@ -6,8 +6,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from qaemb.questions import Question
-from qaemb.validation.evaluation import POOLED, CellAnswers
-from qaemb.validation.evaluation_sensitivity import sensitivity, sensitivity_summary
+from qaemb.validation.evaluation import POOLED, CellAnswers, sensitivity, sensitivity_summary
 from qaemb.validation.evaluation_text import sensitivity_text
 from qaemb.validation.gold_set import GoldSet, GoldSetBuilder
 

@@ -9,9 +9,8 @@ import pytest
 from qaemb.errors import BadInput
 from qaemb.files import write_table
 from qaemb.questions import Question, QuestionSet, write_tables
-from qaemb.validation.d3_phrases import question_of, read_questions
+from qaemb.validation.gold_readers import READERS, GoldSource, as_question, question_of, read_gold, read_questions
 from qaemb.validation.gold_set import GoldSetBuilder, sample
-from qaemb.validation.gold_sets import READERS, GoldSource, as_question, read_gold
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
-from qaemb.answers.answerer import Answerer, Answers, Cost, Progress
-from qaemb.answers.cascade import CascadeAnswerer
+from qaemb.answers.answerer import Answerer, Answers, Cost
+from qaemb.answers.cascade import CascadeAnswerer, read_thresholds
 from qaemb.answers.ensemble import EnsembleAnswerer
-from qaemb.answers.thresholds import read_thresholds
 from qaemb.errors import BadInput, BadParameter
+from qaemb.models.inputs import Progress
 from qaemb.settings import AnswererSettings
 
 __all__ = [

@@ -1,19 +1,25 @@
-"""What every engine is and returns: the protocol `Answerer`, its results, and the checks that all engines share."""
+"""What every engine is and returns: the protocol `Answerer`, its results, and the checks that all engines share.
+
+What answerers of one set of settings share: the engine's name, and a key that is the hash of the spec.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qaemb.errors import BadInput, QaembError
+from qaemb.errors import QaembError
+from qaemb.identity import json_id
+from qaemb.models.inputs import Progress
+from qaemb.settings import AnswererSettings
 
-Progress = Callable[[int], None]
 """Called with the number of cells finished since the last call."""
 
 
@@ -76,17 +82,6 @@ def engine_version() -> str:
     return files("qaemb.answers").joinpath("ENGINE_VERSION").read_text(encoding="utf-8").strip()
 
 
-def check_inputs(texts: Sequence[str], questions: Sequence[str]) -> None:
-    """Refuse no texts, no questions, and one that is not a string, is blank or is not valid Unicode."""
-    for kind, values in (("text", texts), ("question", questions)):
-        if len(values) == 0:
-            raise BadInput(f"there is no {kind} to answer; give at least one")
-        for number, value in enumerate(values):
-            problem = _problem(value)
-            if problem:
-                raise BadInput(f"{kind} number {number} {problem}; correct or remove it")
-
-
 def check_finite(answers: Answers) -> Answers:
     """Return the answers; QaembError where a margin or mass is NaN or infinite, naming the first such cell."""
     bad = np.argwhere(~(np.isfinite(answers.margin) & np.isfinite(answers.mass)))
@@ -99,26 +94,28 @@ def check_finite(answers: Answers) -> Answers:
     return answers
 
 
-@contextmanager
-def cpu_threads(n_threads: int | None) -> Iterator[None]:
-    """Let torch use `n_threads` CPU threads inside the block (None: leave it alone), and restore the old number."""
-    import torch
+class KeyedAnswerer(ABC):
+    """An answerer that `answers.spec` describes, but for its spec and its answers."""
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(n_threads or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    def __init__(self, settings: AnswererSettings) -> None:
+        self.settings = settings
 
+    @property
+    def engine_name(self) -> str:
+        """The engine's name."""
+        return self.settings.engine
 
-def _problem(value: object) -> str | None:
-    if not isinstance(value, str):
-        return f"is not a string but {type(value).__name__}"
-    if not value.strip():
-        return "is empty"
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        return "is not valid Unicode (a lone surrogate)"
-    return None
+    @property
+    @abstractmethod
+    def spec(self) -> dict[str, Any]:
+        """Everything that changes an answer."""
+
+    @cached_property
+    def key(self) -> str:
+        """The hash of `spec`."""
+        return json_id(self.spec)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What the engine measured; nothing, unless an engine says so."""
+        return {}

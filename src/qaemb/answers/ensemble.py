@@ -10,9 +10,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from qaemb.answers.answerer import Answerer, Answers, Cost, Progress
+from qaemb.answers.answerer import Answerer, Answers, Cost
 from qaemb.errors import BadParameter
 from qaemb.identity import json_id
+from qaemb.models.inputs import Progress
 
 Combine = Literal["mean_margin", "mean_probability"]
 

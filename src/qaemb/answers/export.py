@@ -6,12 +6,15 @@
 
 `block.parquet` is left out for an ensemble or a cascade, whose answers are computed from those of several answerers.
 Segments are named by the hash of their words; the words stay where they are.
+
+Engine `published`: answers that someone else bought, from a folder of `qaemb answers export`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +22,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from qaemb.answers.answerer import Answers, Cost, KeyedAnswerer
 from qaemb.errors import BadInput
 from qaemb.files import atomic_folder, read_json, read_table, write_json
 from qaemb.identity import file_sha256, json_id, text_id
+from qaemb.models.inputs import Progress, check_inputs
+from qaemb.settings import AnswererSettings
 
 FORMAT = 1
 _TABLES = ("margin.parquet", "mass.parquet")
@@ -130,3 +136,59 @@ def _table(path: Path, digest: str, question_ids: list[str]) -> tuple[list[str],
     if len(set(segments)) < len(segments):
         raise BadInput(f"{path}: a segment stands twice; export it again")
     return segments, table[question_ids].to_numpy()
+
+
+class PublishedAnswerer(KeyedAnswerer):
+    """Answers what is in an export, and refuses the rest: nothing is computed."""
+
+    def __init__(self, settings: AnswererSettings, folder: Path) -> None:
+        super().__init__(settings)
+        self.folder = folder
+
+    @cached_property
+    def export(self) -> Export:
+        """The matrix and where it is from, checked; BadInput names what is wrong."""
+        return read_export(self.folder)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The key of whose answers these are, and the digests of the tables."""
+        return {"engine": self.engine_name, "source": self.export.key, "files": self.export.digests}
+
+    @property
+    def source(self) -> str:
+        """What a block says of where its answers are from."""
+        return f"{self.export.answerer} ({self.export.key}), exported {self.export.exported_at}"
+
+    def cost(self, texts: Sequence[str], questions: Sequence[str]) -> Cost:
+        """Return no cost: reading takes no token."""
+        check_inputs(texts, questions)
+        return Cost(0, 0)
+
+    def answer(self, texts: Sequence[str], questions: Sequence[str], progress: Progress | None = None) -> Answers:
+        """Return margin and mass of every text and question; BadInput names one that the export lacks."""
+        check_inputs(texts, questions)
+        rows = self._places("text", texts, self._rows)
+        columns = self._places("question", questions, self._columns)
+        cells = np.ix_(rows, columns)
+        if progress is not None:
+            progress(len(texts) * len(questions))
+        return Answers(self.export.margin[cells], self.export.mass[cells])
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.export.segment_ids)}
+
+    @cached_property
+    def _columns(self) -> dict[str, int]:
+        return {name: column for column, name in enumerate(self.export.question_ids)}
+
+    def _places(self, kind: str, values: Sequence[str], known: dict[str, int]) -> list[int]:
+        ids = [text_id(value) for value in values]
+        lacking = [value for name, value in zip(ids, values, strict=True) if name not in known]
+        if lacking:
+            raise BadInput(
+                f"{self.folder} has no answers for {len(lacking)} of {len(values)} {kind}s, first {lacking[0]!r}; "
+                f"it has {len(known)}: use the segmentation and question set that were exported, or have more exported"
+            )
+        return [known[name] for name in ids]

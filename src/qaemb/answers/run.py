@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from qaemb.answers.answerer import Answerer, Answers, Progress
-from qaemb.answers.blocks import block_name
+from qaemb.answers.answerer import Answerer, Answers
+from qaemb.answers.blocks import block_name, provenance_now
 from qaemb.answers.plan import Block, Plan, Wanted, inputs
-from qaemb.answers.provenance import provenance_now
 from qaemb.answers.store import Store
 from qaemb.errors import StoreError
+from qaemb.models.inputs import Progress
 
 _LISTING_SHARE = 0.1
 

@@ -28,8 +28,7 @@ from numpy.typing import NDArray
 
 from qaemb.answers.answerer import Answers
 from qaemb.answers.blobs import Blobs, open_blobs
-from qaemb.answers.blocks import BLOCK_FILE, BlockFile, block_bytes, block_name, parse_block
-from qaemb.answers.provenance import UNKNOWN_TIME, Provenance
+from qaemb.answers.blocks import BLOCK_FILE, UNKNOWN_TIME, BlockFile, Provenance, block_bytes, block_name, parse_block
 from qaemb.errors import BadInput, StoreError
 from qaemb.identity import json_id
 

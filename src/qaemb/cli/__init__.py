@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from qaemb.cli import answering, data, drift, modelling, results, store, students  # noqa: F401 - they register their commands
+from qaemb.cli import answers, data, modelling, results  # noqa: F401  they add their commands to the app
 from qaemb.cli.app import app
 from qaemb.errors import QaembError
 

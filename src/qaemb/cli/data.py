@@ -13,7 +13,7 @@ from qaemb.cli.app import app, dataset_app, load, questions_app
 @app.command()
 def miniature() -> None:
     """Generate the default data set in the layout of ds003020 (stage `miniature`)."""
-    from qaemb.stages.miniature import miniature as stage
+    from qaemb.stages.inputs import miniature as stage
 
     stage(*load())
 
@@ -22,7 +22,7 @@ def miniature() -> None:
 def dataset(context: typer.Context) -> None:
     """Read stories and responses into tables (stage `dataset`)."""
     if context.invoked_subcommand is None:
-        from qaemb.stages.dataset import dataset as stage
+        from qaemb.stages.inputs import dataset as stage
 
         stage(*load())
 
@@ -43,7 +43,7 @@ def dataset_check(
 @app.command()
 def segments(segmentation: Annotated[str, typer.Option(help="a name in params.yaml: segments")]) -> None:
     """Cut the stories into segments (stage `segments`)."""
-    from qaemb.stages.segments import segments as stage
+    from qaemb.stages.inputs import segments as stage
 
     stage(*load(), segmentation)
 
@@ -52,7 +52,7 @@ def segments(segmentation: Annotated[str, typer.Option(help="a name in params.ya
 def questions(context: typer.Context) -> None:
     """Check the question bank and its sets (stage `questions`)."""
     if context.invoked_subcommand is None:
-        from qaemb.stages.questions import questions as stage
+        from qaemb.stages.inputs import questions as stage
 
         stage(*load())
 

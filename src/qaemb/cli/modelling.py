@@ -1,4 +1,7 @@
-"""Commands about features and the models fitted on them."""
+"""Commands about features and the models fitted on them.
+
+Commands about students: train one, list them, adopt one for answering.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from qaemb.cli.app import app, load
+from qaemb.cli.app import app, load, students_app
 
 
 @app.command()
@@ -27,11 +30,11 @@ def features(
 
         stage(*load(), space)
     elif versions:
-        from qaemb.stages.history import list_versions
+        from qaemb.stages.publish import list_versions
 
         list_versions(load()[1])
     elif forget:
-        from qaemb.stages.history import forget_texts
+        from qaemb.stages.publish import forget_texts
 
         forget_texts(load()[1], list(texts or []))
     else:
@@ -43,7 +46,7 @@ def features(
 @app.command()
 def designs() -> None:
     """Record which feature spaces each encoding model joins, by digest (stage `designs`)."""
-    from qaemb.stages.designs import designs as stage
+    from qaemb.stages.features import designs as stage
 
     stage(*load())
 
@@ -81,3 +84,31 @@ def select(space: Annotated[str, typer.Option(help="a name in params.yaml: selec
     from qaemb.stages.select import select as stage
 
     stage(*load(), space)
+
+
+@app.command()
+def distill(student: Annotated[str, typer.Option(help="a name in params.yaml: distill.students")]) -> None:
+    """Train a student on a teacher's answers, grade it, log it as an MLflow model (stage `distill`)."""
+    from qaemb.stages.distill import distill as stage
+
+    stage(*load(), student)
+
+
+@students_app.command("list")
+def students_list() -> None:
+    """List the trained students: those of the package, adopted ones, and what `distill` made."""
+    from qaemb.stages.distill import list_students
+
+    list_students(load()[1])
+
+
+@students_app.command("adopt")
+def students_adopt(
+    name: Annotated[str, typer.Argument(help="a student that `distill` made")],
+    replace: Annotated[bool, typer.Option(help="overwrite another student of this name")] = False,
+) -> None:
+    """Copy a student to data/students, where git versions it and answers can name it."""
+    from qaemb.stages.distill import adopt_student
+
+    folder = adopt_student(load()[1], name, replace=replace)
+    print(f"adopted as {folder}; name it in answers.spec (`student: {folder}`), and commit it to keep it")

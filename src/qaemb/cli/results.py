@@ -39,7 +39,7 @@ def report() -> None:
 @app.command()
 def summary() -> None:
     """Print the scores of the last run and where to look further."""
-    from qaemb.stages.summary import summary as command
+    from qaemb.stages.report import summary as command
 
     command(*load())
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from qaemb.datasets.labels import clean_word
 from qaemb.datasets.textgrid_chronological import is_chronological, read_chronological
+from qaemb.datasets.words import clean_word
 from qaemb.errors import BadInput
 
 _WORD_TIERS = ("word", "words")

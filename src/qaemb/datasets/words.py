@@ -1,4 +1,7 @@
-"""What can be wrong with the words of a story: what no stage can work with, and what is only suspicious."""
+"""What can be wrong with the words of a story: what no stage can work with, and what is only suspicious.
+
+Which labels of a transcript are words.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from qaemb.datasets.csv_files import FIRST_ROW
 from qaemb.errors import BadInput
+from qaemb.rows import FIRST_ROW
 
 _TOLERANCE_S = 1e-3
 _LONGEST_S = 5.0
@@ -78,3 +81,17 @@ def require_usable(path: Path, words: pd.DataFrame) -> None:
         row, more = FIRST_ROW + words.index[fatal[0].number], len(fatal) - 1
         others = f" (and {more} more rows)" if more else ""
         raise BadInput(f"{path}, row {row}: {fatal[0].message}{others}; put the words in order of time")
+
+
+# Marks of ds003020's transcripts for silence, breath, laughter, lip smack and noise, and for the ends of a sentence.
+NOISE_LABELS = frozenset({"sentence_start", "sentence_end", "br", "lg", "ls", "ns", "sp"})
+
+
+def clean_word(label: str) -> str | None:
+    """Return the word of a label in lower case, or None where the label is empty or marks a noise or a silence.
+
+    >>> [clean_word(label) for label in ("Don't", "{LG}", "sp", " ")]
+    ["don't", None, None, None]
+    """
+    word = label.strip().strip("{}").strip().lower()
+    return None if not word or word in NOISE_LABELS else word

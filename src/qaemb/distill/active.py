@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from qaemb.distill.curves import fit_curves
+from qaemb.distill.bounds import fit_curves
 from qaemb.errors import BadInput, BadParameter
 
 Mask = NDArray[np.bool_]

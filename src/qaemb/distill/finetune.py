@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from qaemb.answers.adapter import Adapter
-from qaemb.answers.answerer import cpu_threads
 from qaemb.answers.students import Heads
 from qaemb.distill.cells import Rows, TeacherCells
 from qaemb.distill.heads import Curve, HeadSettings
 from qaemb.errors import BadInput, BadParameter
+from qaemb.models.adapter import Adapter
+from qaemb.models.inputs import cpu_threads
 
 if TYPE_CHECKING:
     from qaemb.distill.finetune_model import State, Tuner

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, gelu
 
-from qaemb.answers.adapter import Adapter
-from qaemb.answers.batching import length_batches
-from qaemb.answers.encoder import Encoder
 from qaemb.answers.students import Heads, Layer
 from qaemb.answers.students.reading import pieces
 from qaemb.distill.cells import Rows
 from qaemb.distill.finetune import Finetuning, Task
 from qaemb.distill.heads import HeadSettings, cell_weights, log_loss, targets
 from qaemb.errors import BadInput, QaembError
+from qaemb.models.adapter import Adapter
+from qaemb.models.encoder import Encoder
+from qaemb.models.inputs import length_batches
 
 State = dict[str, Tensor]
 """Copies of all that is trained, by name."""

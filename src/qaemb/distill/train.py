@@ -17,10 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from qaemb.answers.encoder import Encoder
 from qaemb.answers.students import Conditioned, Heads, KnownQuestion, Reader, Student, Trust
 from qaemb.answers.students.reading import text_vectors
-from qaemb.distill.cells import Rows, TeacherCells, split_groups
+from qaemb.distill.cells import Rows, TeacherCells, in_own_words, split_groups
 from qaemb.distill.conditioned import (
     ConditionedSettings,
     FittedConditioned,
@@ -30,10 +29,19 @@ from qaemb.distill.conditioned import (
 )
 from qaemb.distill.finetune import Finetuning, Task, Tuned, finetune
 from qaemb.distill.grades import grade_student, least_similarity, trusted
-from qaemb.distill.heads import Curve, HeadSettings, fit_heads, log_loss, refit_heads, targets
-from qaemb.distill.hidden_heads import HiddenSettings, fit_hidden, refit_hidden
-from qaemb.distill.teacher import in_own_words
+from qaemb.distill.heads import (
+    Curve,
+    HeadSettings,
+    HiddenSettings,
+    fit_heads,
+    fit_hidden,
+    log_loss,
+    refit_heads,
+    refit_hidden,
+    targets,
+)
 from qaemb.errors import BadParameter
+from qaemb.models.encoder import Encoder
 
 Vectors = NDArray[np.float32]
 

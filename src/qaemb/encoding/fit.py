@@ -10,15 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from qaemb.encoding.ceiling import noise_ceiling, reliable
-from qaemb.encoding.design import delayed
 from qaemb.encoding.jackknife import jackknife_r
 from qaemb.encoding.moments import Array
 from qaemb.encoding.plan import FitPlan
-from qaemb.encoding.recording import Recording
+from qaemb.encoding.recording import Recording, delayed
 from qaemb.encoding.ridge_cv import AT_ONCE, in_threads
-from qaemb.encoding.scores import correlation
-from qaemb.encoding.significance import p_values
+from qaemb.encoding.scores import correlation, noise_ceiling, p_values, reliable
 from qaemb.encoding.solvers import Solver, statistics_solver
 from qaemb.settings import EncodeSettings
 

@@ -1,4 +1,9 @@
-"""One subject's stories: z-scored features and responses, checked to belong together."""
+"""Responses of one subject, read from its HDF5 file in blocks of voxels.
+
+Design matrices: z-scored per story, delayed inside the story.
+
+One subject's stories: z-scored features and responses, checked to belong together.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +12,80 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import DTypeLike, NDArray
 
-from qaemb.encoding.design import delayed, zscore
 from qaemb.encoding.moments import Array
-from qaemb.encoding.responses import ResponseFile
-from qaemb.errors import BadInput
-from qaemb.features.space import Space
+from qaemb.errors import BadInput, BadParameter
+from qaemb.features.space import Space, zscore
+
+
+class ResponseFile:
+    """`dataset/responses/SUBJECT.h5`: story -> rows, the number of voxels, and blocks of voxels on request."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with h5py.File(path, "r") as file:
+                shapes = {str(story): data.shape for story, data in file.get("data", {}).items()}
+                self.n_repeats = {str(story): data.shape[0] for story, data in file.get("repeats", {}).items()}
+        except FileNotFoundError as error:
+            raise BadInput(f"{path} does not exist; run the stage `dataset`") from error
+        except OSError as error:
+            raise BadInput(f"{path} can't be opened as HDF5 ({error}); run the stage `dataset` again") from error
+        if not shapes or len({shape[1] for shape in shapes.values()}) != 1:
+            raise BadInput(f"{path} has no stories under `data`, or stories of different voxels; run `dataset` again")
+        self.n_rows: dict[str, int] = {story: shape[0] for story, shape in shapes.items()}
+        self.n_voxels: int = next(iter(shapes.values()))[1]
+
+    def read(self, story: str, voxels: slice, dtype: DTypeLike = np.float64) -> NDArray[Any]:
+        """Return the responses (n_trs, voxels) to a story; NaN where a voxel has none."""
+        with h5py.File(self.path, "r") as file:
+            return file["data"][story][:, voxels].astype(dtype, copy=False)
+
+    def read_repeats(self, story: str, voxels: slice) -> NDArray[np.float64] | None:
+        """Return the repeats (repeats, n_trs, voxels) of a story, None where there are none."""
+        if story not in self.n_repeats:
+            return None
+        with h5py.File(self.path, "r") as file:
+            return file["repeats"][story][:, :, voxels].astype(np.float64)
+
+
+__all__ = ["delayed", "delayed_columns", "mean_delayed", "zscore"]
+
+
+def delayed(values: NDArray[np.float64], delays: Sequence[int]) -> NDArray[np.float64]:
+    """Return (rows, len(delays) * features): block d holds the features of `delays[d]` rows earlier.
+
+    Rows before the start are zeros, the mean of z-scored features; nothing crosses from another story.
+    BadParameter if a delay is negative or stands twice.
+
+    >>> delayed(np.array([[1.0], [2.0], [3.0]]), [0, 2]).tolist()
+    [[1.0, 0.0], [2.0, 0.0], [3.0, 1.0]]
+    """
+    if min(delays) < 0 or len(set(delays)) != len(delays):
+        raise BadParameter(f"encode.delays: {list(delays)} must be different whole numbers from 0 on")
+    n_rows, n_features = values.shape
+    blocks = np.zeros((n_rows, len(delays), n_features))
+    for i, delay in enumerate(delays):
+        blocks[delay:, i] = values[: max(n_rows - delay, 0)]
+    return blocks.reshape(n_rows, -1)
+
+
+def mean_delayed(values: NDArray[np.float64], delays: Sequence[int]) -> NDArray[np.float64]:
+    """Return (rows, features): each feature's mean over its delayed copies."""
+    return delayed(values, delays).reshape(len(values), len(delays), -1).mean(axis=1)
+
+
+def delayed_columns(features: Sequence[int], n_features: int, n_delays: int) -> NDArray[np.int64]:
+    """Return the columns that some of `n_features` features have in a matrix of `n_delays` delayed blocks.
+
+    >>> delayed_columns([0, 2], 3, 2).tolist()
+    [0, 2, 3, 5]
+    """
+    return (np.arange(n_delays)[:, None] * n_features + np.asarray(features, dtype=np.int64)).ravel()
 
 
 @dataclass(frozen=True)

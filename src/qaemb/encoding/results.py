@@ -1,4 +1,7 @@
-"""What an encoding model leaves behind: the scores table, weights and predictions on disk, and summary numbers."""
+"""What an encoding model leaves behind: the scores table, weights and predictions on disk, and summary numbers.
+
+Which features a model leans on.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qaemb.encoding.ceiling import normalised_r
 from qaemb.encoding.fit import BlockFit
 from qaemb.encoding.jackknife import Jackknife, block_stories, confidence
 from qaemb.encoding.moments import Array
 from qaemb.encoding.recording import Recording
-from qaemb.encoding.scores import nan_mean
-from qaemb.encoding.significance import ALPHA, q_values
+from qaemb.encoding.scores import ALPHA, nan_mean, normalised_r, q_values
 from qaemb.errors import BadInput
 from qaemb.files import atomic_file
 from qaemb.identity import json_id
@@ -192,3 +193,27 @@ def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np
 
 def _known(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+_SHARE_OF_VOXELS = 0.25
+
+
+def importance(subject: str, features: list[str], weights: NDArray[np.float32], r: NDArray[np.float64]) -> pd.DataFrame:
+    """Return one row per feature, most important first: subject, feature, importance, signed, rank (from 1).
+
+    Weights (delays, features, voxels) are averaged over the delays; `importance` is the mean over voxels of their
+    absolute value, `signed` the mean of the value itself. Both are taken over the quarter of the voxels with the
+    highest `r` (voxels,), as weights of voxels that nothing predicts are noise.
+    """
+    known = np.flatnonzero(np.isfinite(r))
+    best = known[np.argsort(-r[known], kind="stable")][: max(1, round(_SHARE_OF_VOXELS * len(known)))]
+    averaged = weights[:, :, np.sort(best)].astype(np.float64).mean(axis=0)
+    table = pd.DataFrame(
+        {
+            "subject": subject,
+            "feature": features,
+            "importance": np.abs(averaged).mean(axis=1),
+            "signed": averaged.mean(axis=1),
+        }
+    ).sort_values("importance", ascending=False, kind="stable", ignore_index=True)
+    return table.assign(rank=np.arange(1, len(table) + 1, dtype=np.int32))

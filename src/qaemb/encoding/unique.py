@@ -17,11 +17,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from qaemb.encoding.design import delayed
-from qaemb.encoding.jackknife import Interval, Jackknife, confidence
+from qaemb.encoding.jackknife import Interval, Jackknife, Scorer, confidence
 from qaemb.encoding.moments import Array
-from qaemb.encoding.scorer import Scorer
-from qaemb.encoding.spectrum import Spectrum
+from qaemb.encoding.recording import delayed
+from qaemb.encoding.ridge import Spectrum
 
 Columns = NDArray[np.int64]
 

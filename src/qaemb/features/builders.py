@@ -10,18 +10,25 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from qaemb.errors import BadInput
-from qaemb.features.counts import RATE_COLUMNS, bag_of_words, count_words, most_frequent, word_rate
 from qaemb.features.heads import fit_heads, side_by_side
 from qaemb.features.inputs import Inputs, read_approved, read_gold, read_occurrences, read_published
-from qaemb.features.placing import filter_to_rows, put_in_rows, words_of_spans
-from qaemb.features.scaling import zscore
-from qaemb.features.space import Space
+from qaemb.features.placing import (
+    RATE_COLUMNS,
+    bag_of_words,
+    count_words,
+    filter_to_rows,
+    most_frequent,
+    put_in_rows,
+    word_rate,
+    words_of_spans,
+)
+from qaemb.features.space import Space, zscore
 from qaemb.features.static import build_static
 from qaemb.files import read_table
 from qaemb.stimuli.segmentation import StoryWords, sentence_spans
 
 if TYPE_CHECKING:
-    from qaemb.answers.vectors import VectorSource
+    from qaemb.models.vectors import VectorSource
 
 # A zero-width space: the tokenizers of BERT's family drop it, so only the markers around a text are left. The encoder
 # refuses blank texts, rightly: elsewhere they are a mistake.
@@ -63,7 +70,7 @@ def build_embedding(inputs: Inputs) -> Space:
     space. Mean r on lebel_pcs (uts03/uts01) is .190/.108 with it, .189/.105 with the story's mean, .189/.104 with
     zeros; the reference is .189/.107.
     """
-    from qaemb.answers.encoder import Encoder
+    from qaemb.models.encoder import Encoder
 
     assert inputs.model is not None
     return _embedded(inputs, Encoder(inputs.model), nothing=True)
@@ -77,7 +84,7 @@ def build_hidden(inputs: Inputs) -> Space:
     spaces read off the same model and segments come out of the same pass and are kept. BadParameter if the model lacks
     the layer.
     """
-    from qaemb.answers.hidden import HiddenStates
+    from qaemb.models.hidden import HiddenStates
 
     assert inputs.model is not None
     spaces = (inputs.space, *inputs.beside)
@@ -168,7 +175,7 @@ def _mean_over_jobs(spaces: dict[str, Space]) -> Space:
 
 def _embedded(inputs: Inputs, source: VectorSource, nothing: bool) -> Space:
     """Return a source's vectors of the segments, placed; `nothing`: rows without words hold its vector of nothing."""
-    from qaemb.answers.vectors import vectors_of
+    from qaemb.models.vectors import vectors_of
 
     assert inputs.segments is not None
     table = read_table(inputs.segments / "segments.parquet")

@@ -1,12 +1,127 @@
-"""Which bank entries become questions: those that pass the lint and repeat none before them."""
+"""Checks of one question's wording. Each returns why the question is refused, or None.
+
+They are rules about form, not understanding: one that passes can still be a bad question, and the few good ones that
+a rule refuses can be reworded.
+
+Which bank entries become questions: those that pass the lint and repeat none before them.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 
-from qaemb.questions.lint import lint
-from qaemb.questions.model import BankEntry, Question, Rejection
+from qaemb.questions.bank import BankEntry, Question, Rejection
+
+Lint = Callable[[Question], str | None]
+
+MIN_WORDS = 4
+MAX_WORDS = 25
+MAX_CHARACTERS = 160
+
+_AUXILIARIES = "does|do|did|is|are|was|were|can|could|has|have|had|will|would|should|must|may|might"
+# Verbs with which a question about a text makes its claim. After "or" they open a second claim.
+_CLAIM_VERBS = (
+    "address|answer|ask|break|compare|concern|contain|contrast|convey|create|describe|discuss|draw|explain|express|"
+    "give|imply|include|indicate|introduce|involve|list|locate|make|mention|name|offer|portray|present|quote|refer|"
+    "repeat|report|reveal|say|set|show|state|stress|suggest|take|talk|tell|use"
+)
+_SECOND_VERB = re.compile(rf"\b([\w'’]+),?\s+(or\s+(?:else\s+|also\s+)?(?:{_CLAIM_VERBS}))\s+\w")
+_SECOND_AUXILIARY = re.compile(rf"(?:\bor|,)\s+(?:{_AUXILIARIES})\s+(?:it|they|the|there|this|someone)\b")
+_CONJUNCTION = re.compile(r"\b(?:and|as well as|but also)\b|&")
+_BETWEEN = re.compile(rf"\bbetween\s+(?:[\w'’-]+\s+){{1,5}}?and\b(?!\s+(?:{_CLAIM_VERBS})\b)")
+_SENTENCE_END = re.compile(r"[?!;:](?=\s|$)|\w{4,}\.(?=\s|$)")  # "Dr. Watson" has no end of a sentence
+_QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”")
+
+
+def not_a_question(question: Question) -> str | None:
+    """Refuse a text that does not end with exactly one question mark, its only end of a sentence."""
+    text = _QUOTED.sub("", question.text)
+    if not text.endswith("?"):
+        return "does not end with `?`"
+    if _SENTENCE_END.search(text[:-1]):
+        return "is more than one sentence"
+    return None
+
+
+def not_yes_or_no(question: Question) -> str | None:
+    """Refuse a question that does not begin with an auxiliary verb (Does, Is, Can, ...): the answer is no yes or no."""
+    first = re.match(r"\w+(?:['’]\w+)?", question.text)
+    if first and re.fullmatch(_AUXILIARIES, first.group().lower()):
+        return None
+    return "does not begin with an auxiliary verb such as Does, Is or Can, so yes and no are not its answers"
+
+
+def not_one_proposition(question: Question) -> str | None:
+    """Refuse a question that asks two things at once.
+
+    "and" asks for two things to hold together, save in "between A and B"; a slash leaves open which; "or" is refused
+    where it joins claims ("mention food or describe a place"), not inside one claim ("heat or cold", "name or
+    describe a place").
+    """
+    text = _QUOTED.sub("", question.text).lower()
+    conjunction = _CONJUNCTION.search(_BETWEEN.sub("between", text))
+    if conjunction:
+        return f"joins propositions with `{conjunction.group()}`; ask one thing"
+    if "/" in text:
+        return "joins alternatives with `/`; ask one thing"
+    second = _second_claim(text)
+    return f"joins propositions with `{second}`; ask one thing" if second else None
+
+
+def _second_claim(text: str) -> str | None:
+    auxiliary = _SECOND_AUXILIARY.search(text)
+    if auxiliary:
+        return auxiliary.group().strip(", ")
+    for match in _SECOND_VERB.finditer(text):
+        # "name or describe a place": two verbs that share their object are one claim.
+        if not re.fullmatch(_CLAIM_VERBS, match.group(1)):
+            return match.group(2)
+    return None
+
+
+def bad_length(question: Question) -> str | None:
+    """Refuse fewer than MIN_WORDS, more than MAX_WORDS words, or more than MAX_CHARACTERS characters."""
+    words, characters = len(question.text.split()), len(question.text)
+    if words < MIN_WORDS:
+        return f"has {words} words; at least {MIN_WORDS} are needed"
+    if words > MAX_WORDS or characters > MAX_CHARACTERS:
+        return f"has {words} words, {characters} characters; at most {MAX_WORDS} and {MAX_CHARACTERS} are allowed"
+    return None
+
+
+def bad_characters(question: Question) -> str | None:
+    """Refuse invisible characters and doubled spaces: they would give the same wording a second identity."""
+    if question.text != " ".join(question.text.split()) or not question.text.isprintable():
+        return "has a line break, a tab, doubled spaces or another invisible character"
+    return None
+
+
+def bad_examples(question: Question) -> str | None:
+    """Refuse a question without a text that gets a yes and a different one that gets a no."""
+    for key in ("yes_example", "no_example"):
+        if not getattr(question, key).strip():
+            return f"has no `{key}`"
+    if question.yes_example.casefold().split() == question.no_example.casefold().split():
+        return "has the same text as `yes_example` and `no_example`"
+    return None
+
+
+def lint(question: Question) -> str | None:
+    """Return every reason to refuse a question, joined by "; ", or None."""
+    reasons = [reason for check in LINTS.values() if (reason := check(question))]
+    return "; ".join(reasons) or None
+
+
+LINTS: dict[str, Lint] = {
+    "not_a_question": not_a_question,
+    "not_yes_or_no": not_yes_or_no,
+    "not_one_proposition": not_one_proposition,
+    "bad_length": bad_length,
+    "bad_characters": bad_characters,
+    "bad_examples": bad_examples,
+}
 
 
 def normalised(text: str) -> str:

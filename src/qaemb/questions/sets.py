@@ -3,17 +3,33 @@
 set: core
 description: ...               # and, where a selection wrote it, `provenance`
 questions: [color, sound]      # or `all: true` for the whole bank
+
+The question sets that come with the package: those of data/questions, which `shipped` links to.
+
+Adopting a set that a selection wrote: from then on it is versioned and named like any other.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from qaemb.errors import BadInput
-from qaemb.questions.model import Question, QuestionSet, Rejection
-from qaemb.questions.yaml_files import check_keys, read_mapping, text_value, yaml_files
+from qaemb.errors import BadInput, BadParameter
+from qaemb.files import write_text
+from qaemb.questions.bank import (
+    Question,
+    QuestionSet,
+    Rejection,
+    check_keys,
+    load_bank,
+    read_mapping,
+    text_value,
+    yaml_files,
+)
+from qaemb.questions.screening import screen
+from qaemb.settings import QuestionsSettings
 
 
 @dataclass(frozen=True)
@@ -99,3 +115,54 @@ def _why_absent(name: str, rejected: list[Rejection]) -> str:
 def load_sets(folder: Path, questions: list[Question], rejected: list[Rejection]) -> list[QuestionSet]:
     """Return every set of a folder with its questions, sorted by file name; errors as in `read_set_file`, `resolve`."""
     return [resolve(file, questions, rejected) for file in read_set_files(folder)]
+
+
+_FOLDER = Path(__file__).with_name("shipped")
+
+
+@cache
+def shipped_sets() -> dict[str, QuestionSet]:
+    """Return the sets by name, checked as the stage `questions` checks a bank."""
+    accepted, rejected = screen(load_bank(_FOLDER / "bank"), QuestionsSettings().duplicate_similarity)
+    return {own.name: own for own in load_sets(_FOLDER / "sets", accepted, rejected)}
+
+
+def shipped_set(name: str) -> QuestionSet:
+    """Return a set; BadParameter lists those there are."""
+    sets = shipped_sets()
+    if name not in sets:
+        raise BadParameter(f"no question set `{name}` comes with qaemb; there are: {', '.join(sets)}")
+    return sets[name]
+
+
+def adopt(selected_file: Path, sets_folder: Path, replace: bool = False) -> Path:
+    """Copy a set file into the bank's sets and return the copy's path; adopting it again changes nothing.
+
+    BadInput when the file is no valid set, or when a set of its name with other questions is there already and
+    `replace` is false. Whether the bank has the questions is checked by the stage `questions`.
+    """
+    selected = read_set_file(selected_file)
+    if Path(selected.name).name != selected.name or selected.name.startswith("."):
+        raise BadInput(f"{selected_file}: `{selected.name}` can't name a file; rename the set")
+    present = _present(selected.name, sets_folder)
+    if present is None:
+        target = sets_folder / f"{selected.name}.yaml"
+        if target.exists():
+            raise BadInput(f"{target} holds another set; rename one of them")
+    else:
+        target = present.path
+        if present.names == selected.names:
+            return target
+        if not replace:
+            raise BadInput(
+                f"{target}: a different set `{selected.name}` is there; adopt with --replace, or rename the set in "
+                f"{selected_file}"
+            )
+    write_text(target, selected_file.read_text(encoding="utf-8"))
+    return target
+
+
+def _present(name: str, sets_folder: Path) -> SetFile | None:
+    if not any(sets_folder.glob("*.yaml")):
+        return None
+    return next((file for file in read_set_files(sets_folder) if file.name == name), None)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from qaemb.errors import BadInput
 from qaemb.files import atomic_folder, read_table, write_table
-from qaemb.questions.model import Question, QuestionSet, Rejection
+from qaemb.questions.bank import Question, QuestionSet, Rejection
 
 QUESTION_COLUMNS = (
     "question_id",

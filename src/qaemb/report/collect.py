@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from qaemb.encoding.meaning_tables import ALL
+from qaemb.encoding.interpretation import ALL
 from qaemb.errors import BadInput
 from qaemb.files import read_json, read_table
 from qaemb.questions.sets import read_set_file

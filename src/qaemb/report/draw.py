@@ -11,8 +11,15 @@ from tqdm import tqdm
 
 from qaemb.report.brain import cortex_figure
 from qaemb.report.data import CortexMap, Findings, Histogram, Interpretation, JobFacts, Selection
-from qaemb.report.figures import curve_figure, grades_figure, histogram_figure, importance_figure, scores_figure
-from qaemb.report.meaning_figures import bars_figure, redundancy_figure
+from qaemb.report.figures import (
+    bars_figure,
+    curve_figure,
+    grades_figure,
+    histogram_figure,
+    importance_figure,
+    redundancy_figure,
+    scores_figure,
+)
 
 Drawing = tuple[str, Callable[[], bytes]]
 

@@ -1,20 +1,22 @@
-"""The page: findings and figures in, one HTML text out that needs no other file, no network and no JavaScript."""
+"""The page: findings and figures in, one HTML text out that needs no other file, no network and no JavaScript.
+
+What training changed: a trained student beside the zero-shot form of it, question by question, against gold.
+"""
 
 from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from qaemb.encoding.significance import ALPHA
-from qaemb.report.data import Findings, Interpretation
+from qaemb.encoding.scores import ALPHA
+from qaemb.report.data import Findings, Interpretation, JobFacts, score_table
 from qaemb.report.draw import file_name
-from qaemb.report.meaning import grade_in_words, needs_real_model, sentences
-from qaemb.report.tables import score_table
-from qaemb.report.taught import taught_changes
+from qaemb.report.sentences import grade_in_words, needs_real_model, sentences
 
 _CLUSTERS = 5  # clusters of questions listed for a subject
 _NOTHING = "–"  # what a cell shows where there is no number
@@ -123,3 +125,42 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _data_uri(figures: Mapping[str, bytes], name: str) -> str:
     return "data:image/png;base64," + base64.b64encode(figures[name]).decode("ascii")
+
+
+CHANGE_COLUMNS = ["question", "zero_shot", "trained", "change"]
+
+
+@dataclass(frozen=True)
+class TaughtChange:
+    """Two jobs on the same sentences, and the AUC of each question in both: CHANGE_COLUMNS, largest change first."""
+
+    trained: str
+    zero_shot: str
+    table: pd.DataFrame
+
+    @property
+    def said(self) -> str:
+        """The change in a sentence."""
+        means, change = self.table.mean(numeric_only=True), self.table["change"]
+        better, worse = int((change > 0.005).sum()), int((change < -0.005).sum())
+        return (
+            f"Training moved the mean AUC against the gold answers from {means['zero_shot']:.3f} to "
+            f"{means['trained']:.3f} over {len(self.table)} questions: {better} are answered better, {worse} worse."
+        )
+
+
+def taught_changes(jobs: Sequence[JobFacts]) -> list[TaughtChange]:
+    """Return a change for each graded job of a trained student that has a zero-shot job on the same segmentation."""
+    graded = [job for job in jobs if job.engine == "student" and job.grades is not None and job.n_graded]
+    found = []
+    for trained in (job for job in graded if job.student):
+        for plain in (job for job in graded if not job.student and job.segmentation == trained.segmentation):
+            assert trained.grades is not None
+            assert plain.grades is not None
+            both = plain.grades[["name", "auc"]].merge(trained.grades[["name", "auc"]], on="name").dropna()
+            both.columns = pd.Index(CHANGE_COLUMNS[:3])
+            both["change"] = both["trained"] - both["zero_shot"]
+            if len(both):
+                table = both.sort_values("change", ascending=False, ignore_index=True)
+                found.append(TaughtChange(trained.job, plain.job, table))
+    return found

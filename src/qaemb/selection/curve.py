@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from qaemb.files import atomic_file
-from qaemb.selection.choose import standard_error
 from qaemb.selection.methods import Subset
-from qaemb.selection.nested import Selection
+from qaemb.selection.nested import Selection, standard_error
 
 _LOOKS = {
     "elastic_net": ("#1b6ca8", "-"),

@@ -1,4 +1,6 @@
-"""Selection inside nested cross-validation: every choice by scores on stories that had no part in making the set.
+"""Choosing one size on the path, from nested scores inside the train stories alone.
+
+Selection inside nested cross-validation: every choice by scores on stories that had no part in making the set.
 
 For each fold of train stories a method proposes a set of each size on the other folds; a ridge, its penalty too, is
 fitted on the other folds and scored on the fold. The size is chosen on these scores, the set of that size proposed on
@@ -11,18 +13,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qaemb.encoding.moments import Array
-from qaemb.encoding.protocols import PROTOCOLS
+from qaemb.encoding.plan import PROTOCOLS
 from qaemb.encoding.recording import Recording
 from qaemb.errors import BadInput
 from qaemb.features.space import Space
-from qaemb.selection.choose import one_standard_error
-from qaemb.selection.folds import story_folds
 from qaemb.selection.methods import CONTROLS, METHODS, Subset, Training, path_sizes
 from qaemb.selection.scoring import SetScores, score_sets
-from qaemb.selection.training import training_sets
+from qaemb.selection.training import story_folds, training_sets
 from qaemb.settings import SelectSettings, Settings
+
+
+def standard_error(folds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the standard error of means over folds, (sets,), of scores (sets, folds)."""
+    error: NDArray[np.float64] = folds.std(axis=1, ddof=1) / np.sqrt(folds.shape[1])
+    return error
+
+
+def one_standard_error(sizes: NDArray[np.int64], folds: NDArray[np.float64]) -> int:
+    """Return the position of the smallest size whose mean score is within one standard error of the best.
+
+    `folds` (sizes, folds) are held-out scores; the error is that of the best size's mean over its folds (Breiman et
+    al., 1984).
+
+    >>> one_standard_error(np.array([5, 10, 20]), np.array([[1.0, 2.0], [2.0, 3.0], [2.1, 3.1]]))
+    1
+    """
+    means = folds.mean(axis=1)
+    best = int(means.argmax())
+    enough = np.flatnonzero(means >= means[best] - standard_error(folds)[best])
+    return int(enough[np.argmin(sizes[enough])])
 
 
 @dataclass(frozen=True)

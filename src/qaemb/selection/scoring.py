@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from qaemb.encoding.design import delayed, delayed_columns
 from qaemb.encoding.moments import Array, FeatureMoments, TargetMoments
-from qaemb.encoding.plan import alphas_of, block_moments, recording_moments
-from qaemb.encoding.protocols import PROTOCOLS, Partition
-from qaemb.encoding.recording import Recording
+from qaemb.encoding.plan import PROTOCOLS, Partition, alphas_of, block_moments, recording_moments
+from qaemb.encoding.recording import Recording, delayed, delayed_columns
 from qaemb.encoding.ridge import choose_alphas, held_out_r, plan_ridge, solve
 from qaemb.encoding.scores import correlation, r_from_sums, variation
-from qaemb.selection.folds import fold_partition
+from qaemb.selection.training import fold_partition
 from qaemb.settings import EncodeSettings
 
 FoldSet = tuple[int, tuple[int, ...]]  # a fold, and a set of questions proposed without it

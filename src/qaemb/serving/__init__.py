@@ -1,15 +1,13 @@
 """Answers as named features in Feast: an offline history, an online store, and new texts answered on demand."""
 
 from qaemb.serving.definitions import array_view_name, feast_objects, push_source_name
+from qaemb.serving.feast_store import build_store
 from qaemb.serving.forgotten import forget
-from qaemb.serving.history import read_history
+from qaemb.serving.historical import historical_features
+from qaemb.serving.history import read_history, version_rows
 from qaemb.serving.lookup import ServedFeatures, features_for
-from qaemb.serving.manifest import Manifest, read_manifest, write_manifest
-from qaemb.serving.offline import version_rows
+from qaemb.serving.manifest import Manifest, Version, find_version, read_manifest, version_id, write_manifest
 from qaemb.serving.repository import all_versions, open_store
-from qaemb.serving.retrieval import historical_features
-from qaemb.serving.store import build_store
-from qaemb.serving.versions import Version, find_version, version_id
 
 __all__ = [
     "Manifest",

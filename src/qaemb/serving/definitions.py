@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from qaemb.serving.manifest import ARRAY, ENTITY, TIMESTAMP, Manifest
-from qaemb.serving.offline import ARRAY_FILE, version_file
-from qaemb.serving.versions import Version
+from qaemb.serving.history import ARRAY_FILE, version_file
+from qaemb.serving.manifest import ARRAY, ENTITY, TIMESTAMP, Manifest, Version
 
 TAGS = {"made_by": "qaemb"}
 """By these it is known in a registry that others use, too, what may be replaced."""

@@ -14,11 +14,16 @@ from pathlib import Path
 from qaemb.errors import BadInput
 from qaemb.files import read_json, read_table, write_json, write_table
 from qaemb.identity import text_id
-from qaemb.serving.history import history_keys, read_history, without, write_history
+from qaemb.serving.history import ARRAY_FILE, HISTORY, history_keys, read_history, version_file, without, write_history
 from qaemb.serving.manifest import ENTITY, TIMESTAMP, read_manifest
-from qaemb.serving.offline import ARRAY_FILE, HISTORY, version_file
-from qaemb.serving.online import delete_online, require_deletable
-from qaemb.serving.repository import all_versions, exclusive, open_store, plain_server_errors
+from qaemb.serving.repository import (
+    all_versions,
+    delete_online,
+    exclusive,
+    open_store,
+    plain_server_errors,
+    require_deletable,
+)
 
 _FILE = "forgotten.json"
 

@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from qaemb.answers import Answerer
-from qaemb.answers.answerer import check_inputs
 from qaemb.errors import BadInput, BadMatrix
 from qaemb.identity import text_id
+from qaemb.models.inputs import check_inputs
 from qaemb.serving.definitions import array_view_name, push_source_name
 from qaemb.serving.forgotten import asked_again, finish_forgetting, unfinished
-from qaemb.serving.manifest import ARRAY, ENTITY, read_manifest
-from qaemb.serving.offline import append_arrays, array_table
+from qaemb.serving.history import append_arrays, array_table
+from qaemb.serving.manifest import ARRAY, ENTITY, find_version, named_like_a_version, read_manifest
 from qaemb.serving.repository import all_versions, exclusive, open_store, plain_server_errors, quiet
-from qaemb.serving.versions import find_version, named_like_a_version
 
 Missing = Literal["refuse", "nan"]
 """What becomes of a segment without answers: an error that names it, or a row of NaN."""

@@ -28,15 +28,9 @@ from qaemb.settings.data import (
     SegmentationSettings,
 )
 from qaemb.settings.distill import DistillSettings, FinetuneSettings, LmSettings, StudentSettings
-from qaemb.settings.encoding import EncodeSettings
-from qaemb.settings.features import (
-    FeaturesSettings,
-    SpaceSettings,
-)
-from qaemb.settings.interpretation import InterpretSettings
-from qaemb.settings.results import PublishSettings, ReportSettings
-from qaemb.settings.selection import SelectSettings
-from qaemb.settings.tasks import DownstreamSettings, TaskSettings
+from qaemb.settings.features import FeaturesSettings, SpaceSettings
+from qaemb.settings.modelling import EncodeSettings, InterpretSettings, SelectSettings
+from qaemb.settings.tasks import DownstreamSettings, PublishSettings, ReportSettings, TaskSettings
 from qaemb.settings.validation import DriftSettings, ValidateSettings
 
 __all__ = [

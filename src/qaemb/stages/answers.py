@@ -1,4 +1,7 @@
-"""Stage `answers`: answer what the store lacks of a job, then write the job's matrix from the store."""
+"""Stage `answers`: answer what the store lacks of a job, then write the job's matrix from the store.
+
+Stage `answerers`: the key of every answerer that a job uses, so that `answers` runs again when a key changed.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,13 @@ from numpy.typing import NDArray
 from qaemb.answers import Answers, CascadeAnswerer, open_answerer
 from qaemb.answers.cascade import saved_text
 from qaemb.answers.engines.causal import CausalAnswerer
-from qaemb.answers.models import ModelInfo, read_model_info
 from qaemb.answers.plan import Wanted
 from qaemb.answers.ray_runner import RayRunner
 from qaemb.answers.run import RunStats
 from qaemb.answers.stored import WORTH_TIMING, Runner, Stored, run_here
 from qaemb.errors import BadParameter
 from qaemb.files import atomic_folder, read_table, write_json, write_table
+from qaemb.models.folder import ModelInfo, read_model_info
 from qaemb.questions import Question, load_set
 from qaemb.settings import AnswersJob, Settings
 from qaemb.workspace import Workspace
@@ -207,3 +210,19 @@ def _figures(found: Answers, stats: RunStats) -> dict[str, float]:
         "seconds": round(stats.seconds, 2),
         "mean_mass": round(float(found.mass.mean(dtype=np.float64)), 6),
     }
+
+
+def answerers(settings: Settings, workspace: Workspace) -> None:
+    """Write `NAME.json` for the answerer of every job and task: its key and all that is in the key.
+
+    `answers@JOB` and `downstream@TASK` depend on this file alone: not on code, nor on settings that change no answer
+    (engine, batches, threads), and for an ensemble or a cascade on all that changes its members or its thresholds.
+    BadParameter or BadInput name a wrong answerer.
+    """
+    jobs, tasks = settings.answers.jobs.values(), settings.downstream.tasks.values()
+    names = list(dict.fromkeys([*(job.answerer for job in jobs), *(task.answerer for task in tasks)]))
+    with atomic_folder(workspace.answerers) as folder:
+        for name in names:
+            answerer = open_answerer(name, settings.answers.spec, workspace.model, workspace.root)
+            write_json(folder / f"{name}.json", {"name": name, "key": answerer.key, "spec": answerer.spec})
+    print(f"answerers: {', '.join(names)}")

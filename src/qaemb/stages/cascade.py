@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from qaemb.answers import Answers, answerer_settings, open_answerer
+from qaemb.answers.cascade import Thresholds
 from qaemb.answers.plan import Wanted
 from qaemb.answers.stored import Stored
-from qaemb.answers.thresholds import Thresholds
-from qaemb.distill.thresholds import CalibrationCells, calibrate, texts_needed
+from qaemb.distill.cascade import CalibrationCells, calibrate, texts_needed
 from qaemb.errors import BadInput, BadParameter
 from qaemb.files import read_table, write_json
 from qaemb.identity import text_id

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from qaemb.datasets.doctor import CHECKS, Check, detect_adapter, examine
-from qaemb.datasets.doctor.findings import Problem
+from qaemb.datasets.doctor.findings import Check, Problem, examine
+from qaemb.datasets.registry import CHECKS, detect_adapter
 from qaemb.errors import BadInput, BadParameter
 from qaemb.settings import BidsSettings, load_settings
 

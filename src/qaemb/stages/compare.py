@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qaemb.encoding.group import claims, group_difference
-from qaemb.encoding.paired import Comparison, PairedBlock, compare_voxels
-from qaemb.encoding.responses import ResponseFile
+from qaemb.encoding.compare import Comparison, PairedBlock, claims, compare_voxels, group_difference
+from qaemb.encoding.recording import ResponseFile
 from qaemb.encoding.results import read_predictions
-from qaemb.encoding.significance import ALPHA
+from qaemb.encoding.scores import ALPHA
 from qaemb.errors import BadInput, BadParameter
 from qaemb.files import atomic_file, read_json, read_table
 from qaemb.settings import Settings

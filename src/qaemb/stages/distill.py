@@ -1,31 +1,33 @@
-"""Stage `distill`: train a student on a teacher's answers, grade it, and log it as an MLflow model."""
+"""Stage `distill`: train a student on a teacher's answers, grade it, and log it as an MLflow model.
+
+Commands on trained students: which there are, and taking one that `distill` made for use in answers.
+"""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
-from qaemb.answers.encoder import Encoder
-from qaemb.answers.models import read_model_info
-from qaemb.answers.reference import reference_vector
-from qaemb.answers.students import write_student
-from qaemb.answers.students.reading import is_marked, text_vectors
-from qaemb.answers.vectors import vectors_of
-from qaemb.distill.card import card
-from qaemb.distill.cells import TeacherCells
+from qaemb.answers.students import find_student, read_student, shipped_students, write_student
+from qaemb.answers.students.reading import is_marked, reference_vector, text_vectors
+from qaemb.distill.cells import TeacherCells, job_cells, published_cells
 from qaemb.distill.conditioned import ConditionedSettings, QuestionVectors
 from qaemb.distill.finetune import Finetuning
-from qaemb.distill.heads import HeadSettings
-from qaemb.distill.hidden_heads import HiddenSettings
-from qaemb.distill.teacher import job_cells, published_cells
+from qaemb.distill.grades import card
+from qaemb.distill.heads import HeadSettings, HiddenSettings
 from qaemb.distill.train import Lesson, Plan, Trained, train_student
 from qaemb.errors import BadInput, BadParameter
 from qaemb.features.inputs import read_approved, read_published
-from qaemb.files import read_table, write_json, write_table
+from qaemb.files import atomic_folder, read_table, write_json, write_table
 from qaemb.identity import text_id
+from qaemb.models.encoder import Encoder
+from qaemb.models.folder import read_model_info
+from qaemb.models.vectors import vectors_of
 from qaemb.questions import load_set
 from qaemb.settings import Settings, StudentSettings
 from qaemb.stages.distill_lm import train_language_model
@@ -224,7 +226,7 @@ def _log(settings: Settings, workspace: Workspace, name: str, trained: Trained, 
         StudentModel(
             name=name,
             folder=folder,
-            opener="qaemb.distill.serving:open_student",
+            opener="qaemb.distill.open_student:open_student",
             key=trained.student.digest,
             teacher=str(own.job or own.published),
             held_out=float(first["auc"].mean()),
@@ -234,10 +236,56 @@ def _log(settings: Settings, workspace: Workspace, name: str, trained: Trained, 
                 folder=workspace.model(own.model),
                 digest=encoder["digest"],
                 settings=settings.model[own.model],
-                maker="qaemb.answers.models:make_model",
+                maker="qaemb.models.folder:make_model",
             ),
             figures=flat,
             tags=tags,
         ),
     )
     return version.uri
+
+
+_KEPT = ("student.json", "weights.safetensors", "CARD.md", "adapter")
+
+
+def list_students(workspace: Workspace) -> None:
+    """Print a line for each student: of the package, adopted, and trained by `distill`."""
+    shipped = [(name, find_student(name)) for name in shipped_students()]
+    folders = [*_folders(workspace.root / "data" / "students"), *_folders(workspace.students)]
+    for name, folder in [*shipped, *((folder.relative_to(workspace.root).as_posix(), folder) for folder in folders)]:
+        student = read_student(folder)
+        trusted = sum(question.trusted for question in student.questions)
+        others = ", scores other questions" if any(reader.conditioned for reader in student.readers) else ""
+        forms = " and ".join("marked segments" if reader.context else "plain texts" for reader in student.readers)
+        taught = f"{len(student.questions)} questions ({trusted} trusted){others}"
+        print(f"{name}: on {student.encoder['name']}, reads {forms}, {taught}")
+    if not shipped and not folders:
+        print("no student; list one in distill.students and run `dvc repro`")
+
+
+def adopt_student(workspace: Workspace, name: str, replace: bool = False) -> Path:
+    """Copy a student that `distill` made to data/students/NAME, where git versions it, and return that folder.
+
+    Answers can name it there (`student: data/students/NAME`): what `distill` writes can't be named, as it may itself be
+    learnt from answers. BadInput if there is none, or another one of the name is there and `replace` is not given.
+    """
+    source, target = workspace.students / name, workspace.root / "data" / "students" / name
+    if not (source / "student.json").exists():
+        there = ", ".join(folder.name for folder in _folders(workspace.students)) or "none"
+        raise BadInput(
+            f"`distill` has made no student `{name}` (there are: {there}); run `qaemb distill --student {name}`"
+        )
+    new = read_student(source)
+    if (target / "student.json").exists() and not replace and read_student(target).digest != new.digest:
+        raise BadInput(f"{target} is another student; adopt with --replace, or rename one")
+    with atomic_folder(target) as folder:
+        for kept in _KEPT:
+            if (source / kept).is_dir():
+                shutil.copytree(source / kept, folder / kept)
+            elif (source / kept).exists():
+                shutil.copyfile(source / kept, folder / kept)
+    return target
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path.parent for path in root.glob("*/student.json"))

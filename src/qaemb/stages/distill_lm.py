@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from qaemb.answers import build_answerer
-from qaemb.answers.models import read_model_info
 from qaemb.distill.cells import TeacherCells
 from qaemb.distill.grades import grade_student
 from qaemb.distill.lm import LmResult, LmTraining, train_lm
 from qaemb.errors import BadParameter
 from qaemb.files import write_json, write_table
+from qaemb.models.folder import read_model_info
 from qaemb.settings import AnswererSettings, Settings, StudentSettings
 from qaemb.tracking import RunRecord, StudentModel, StudentWeights, Tracker, data_tags
 from qaemb.workspace import Workspace
@@ -86,7 +86,7 @@ def _log(settings: Settings, workspace: Workspace, name: str, result: LmResult, 
         StudentModel(
             name=name,
             folder=result.adapter,
-            opener="qaemb.distill.serving:open_language_model",
+            opener="qaemb.distill.open_student:open_language_model",
             key=read_model_info(result.model).digest,
             teacher=str(own.job or own.published),
             held_out=result.figures["best_auc"],
@@ -96,7 +96,7 @@ def _log(settings: Settings, workspace: Workspace, name: str, result: LmResult, 
                 folder=workspace.model(base),
                 digest=info.digest,
                 settings=settings.model[base],
-                maker="qaemb.answers.models:make_model",
+                maker="qaemb.models.folder:make_model",
             ),
             figures=metrics,
             tags=tags,

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from qaemb.answers import Answers, open_answerer
-from qaemb.answers.encoder import Encoder
 from qaemb.answers.plan import Wanted
 from qaemb.answers.stored import Stored
-from qaemb.answers.vectors import vectors_of
 from qaemb.errors import BadParameter
 from qaemb.files import atomic_folder, write_json
 from qaemb.identity import text_id
+from qaemb.models.encoder import Encoder
+from qaemb.models.vectors import vectors_of
 from qaemb.questions import Question, load_set
 from qaemb.settings import Settings, TaskSettings
 from qaemb.tasks import Features, TaskResult, evaluate_task, read_task

@@ -1,4 +1,7 @@
-"""References that answers are compared with: accepting one, looking at what moved, and the check of `validate`."""
+"""A job's answer matrix, and what it should hold, as the stages that check it read it.
+
+References that answers are compared with: accepting one, looking at what moved, and the check of `validate`.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from qaemb.errors import BadInput, BadMatrix
+from qaemb.errors import BadInput, BadMatrix, BadParameter
 from qaemb.files import atomic_folder, read_json, read_table
 from qaemb.identity import file_sha256
 from qaemb.questions import load_set
-from qaemb.settings import DriftSettings, Settings
-from qaemb.stages.matrices import find_job, read_matrix
+from qaemb.settings import AnswersJob, DriftSettings, Settings
 from qaemb.validation import Matrix, summarise
 from qaemb.validation.drift import (
     DRIFT_TABLES,
@@ -30,6 +32,30 @@ from qaemb.validation.drift import (
     write_report,
 )
 from qaemb.workspace import Workspace
+
+
+def find_job(settings: Settings, job: str) -> AnswersJob:
+    """Return the job of this name; BadParameter lists those that there are."""
+    if job not in settings.answers.jobs:
+        known = ", ".join(settings.answers.jobs)
+        raise BadParameter(f"no answers job `{job}` in params.yaml: answers.jobs ({known})")
+    return settings.answers.jobs[job]
+
+
+def read_matrix(settings: Settings, workspace: Workspace, job: str) -> Matrix:
+    """Return a job's margins and mass as they are, with the segments and questions that they should have."""
+    spec = find_job(settings, job)
+    folder = workspace.answers(job)
+    tables = {name: read_table(folder / f"{name}.parquet") for name in ("margin", "mass")}
+    for name, table in tables.items():
+        if "segment_id" not in table:
+            raise BadMatrix(
+                f"{folder / name}.parquet has no column `segment_id`; run `qaemb answers --job {job}` again"
+            )
+    segments = read_table(workspace.segments(spec.segmentation) / "segments.parquet", ["segment_id"])
+    questions = load_set(workspace.questions, spec.set)
+    return Matrix(tables["margin"], tables["mass"], list(segments["segment_id"]), [item.name for item in questions])
+
 
 _DIGESTED = {"answers_sha256": "margin.parquet", "mass_sha256": "mass.parquet"}
 

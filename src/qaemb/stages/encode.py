@@ -9,23 +9,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qaemb.encoding.design import zscore
-from qaemb.encoding.figures import draw_scores
 from qaemb.encoding.fit import fit_blocks
-from qaemb.encoding.importance import importance
 from qaemb.encoding.jackknife import Jackknife
 from qaemb.encoding.moments import Array
-from qaemb.encoding.paper import PaperPlan, plan_paper
-from qaemb.encoding.paper_results import components_table, fit_paper, paper_summary, paper_table
+from qaemb.encoding.paper.fit import PaperPlan, plan_paper
+from qaemb.encoding.paper.results import components_table, fit_paper, paper_summary, paper_table
 from qaemb.encoding.plan import FitPlan, plan_fit
-from qaemb.encoding.recording import Recording, make_recording, open_recordings
-from qaemb.encoding.responses import ResponseFile
-from qaemb.encoding.results import collect, scores_table, summarise, write_jackknives
-from qaemb.encoding.significance import ALPHA
+from qaemb.encoding.recording import Recording, ResponseFile, make_recording, open_recordings, zscore
+from qaemb.encoding.results import collect, importance, scores_table, summarise, write_jackknives
+from qaemb.encoding.scores import ALPHA
 from qaemb.encoding.solvers import open_solver
 from qaemb.errors import BadParameter
 from qaemb.features.space import Space, join_spaces, read_space
 from qaemb.files import atomic_file, atomic_folder, read_table, write_json, write_table
+from qaemb.report.figures import draw_scores
 from qaemb.settings import EncodeSettings, Settings
 from qaemb.tracking import RunRecord, Tracker, data_tags
 from qaemb.workspace import Workspace

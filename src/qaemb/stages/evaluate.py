@@ -20,11 +20,10 @@ from qaemb.files import atomic_folder, write_json
 from qaemb.identity import text_id
 from qaemb.settings import AnswererSettings, Settings
 from qaemb.validation import evaluation as ev
-from qaemb.validation.evaluation_sensitivity import sensitivity, sensitivity_summary
-from qaemb.validation.evaluation_text import agreement_text, scores_text, sensitivity_text
+from qaemb.validation.evaluation import sensitivity, sensitivity_summary
+from qaemb.validation.evaluation_text import agreement_text, draw_reliability, scores_text, sensitivity_text
+from qaemb.validation.gold_readers import GoldSource, read_gold
 from qaemb.validation.gold_set import GoldSet, sample
-from qaemb.validation.gold_sets import GoldSource, read_gold
-from qaemb.validation.reliability_figure import draw_reliability
 from qaemb.workspace import Workspace
 
 _MAX_GRID = 200_000_000  # texts x questions that are looked up at once: two float32 grids of 0.8 GB

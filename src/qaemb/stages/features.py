@@ -1,4 +1,7 @@
-"""Stage `features`: one feature space, a row per response row of every story."""
+"""Stage `features`: one feature space, a row per response row of every story.
+
+Stage `designs`: which feature spaces each encoding model joins, by content digest.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from qaemb.features.builders import BUILDERS
 from qaemb.features.inputs import Inputs
 from qaemb.features.space import write_space
 from qaemb.files import atomic_folder, write_json
+from qaemb.identity import file_sha256
 from qaemb.settings import Settings, SpaceSettings
 from qaemb.workspace import Workspace
 
@@ -79,3 +83,19 @@ def _beside(settings: Settings, own: SpaceSettings) -> tuple[SpaceSettings, ...]
     shared = ("kind", "model", "segmentation", "dtype")
     others = [space for space in settings.features.spaces.values() if space != own]
     return tuple(space for space in others if all(getattr(space, key) == getattr(own, key) for key in shared))
+
+
+def designs(settings: Settings, workspace: Workspace) -> None:
+    """Write `NAME.json` for every encoding model: its spaces and the SHA-256 of each space's feature table.
+
+    DVC can't list a varying number of dependencies a stage; `encode@NAME` depends on this one small file instead, and
+    so runs again only when one of its own spaces changed.
+    """
+    digests: dict[str, str] = {}
+    with atomic_folder(workspace.designs) as folder:
+        for name, spaces in settings.encode.spaces.items():
+            for space in spaces:
+                if space not in digests:
+                    digests[space] = file_sha256(workspace.features(space) / "features.parquet")
+            write_json(folder / f"{name}.json", {"name": name, "features_sha256": {s: digests[s] for s in spaces}})
+    print(f"designs: {len(settings.encode.spaces)} encoding models over {len(digests)} feature spaces")

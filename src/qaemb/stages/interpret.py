@@ -10,19 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qaemb.encoding.design import zscore
-from qaemb.encoding.meaning import SubjectMeaning, Task, Voxels, interpret_subject
-from qaemb.encoding.meaning_tables import ALL, FeatureSet
-from qaemb.encoding.recording import Recording, open_recordings
+from qaemb.encoding.interpretation import ALL, FeatureSet, SubjectMeaning, Task, Voxels, interpret_subject
+from qaemb.encoding.recording import Recording, open_recordings, zscore
 from qaemb.encoding.redundancy import Redundancy, cluster_table, correlations, find_redundancy
-from qaemb.encoding.resampling import ResamplePlan, plan_resamples
-from qaemb.encoding.significance import ALPHA
+from qaemb.encoding.scores import ALPHA
+from qaemb.encoding.stability import ResamplePlan, plan_resamples
 from qaemb.errors import BadInput, BadParameter
 from qaemb.features.space import Space, join_spaces, read_space
 from qaemb.files import atomic_file, atomic_folder, read_json, read_table, write_json, write_table
 from qaemb.report.brain import cortex_figure
 from qaemb.report.draw import file_name
-from qaemb.report.meaning_figures import bars_figure, redundancy_figure
+from qaemb.report.figures import bars_figure, redundancy_figure
 from qaemb.settings import Settings
 from qaemb.tracking import RunRecord, Tracker, data_tags
 from qaemb.workspace import Workspace

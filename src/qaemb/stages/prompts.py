@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import cast
 
 from qaemb.answers import build_answerer
-from qaemb.answers.answerer import check_inputs
 from qaemb.answers.engines.causal import CausalAnswerer
-from qaemb.answers.models import INFO_FILE
 from qaemb.answers.prompts import load_prompt, prompt_description, prompt_names
 from qaemb.answers.rendering import CONTROL, visible
 from qaemb.errors import BadInput, BadParameter
+from qaemb.models.folder import INFO_FILE
+from qaemb.models.inputs import check_inputs
 from qaemb.settings import Settings
 from qaemb.workspace import Workspace
 

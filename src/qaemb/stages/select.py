@@ -11,9 +11,8 @@ from qaemb.encoding.recording import open_recordings
 from qaemb.errors import BadParameter
 from qaemb.features.space import read_space
 from qaemb.files import atomic_file, atomic_folder, read_table, write_json, write_table, write_text
-from qaemb.selection.choose import standard_error
 from qaemb.selection.curve import curve_table, draw_curve, entry_table, path_table
-from qaemb.selection.nested import Selection, run_selection
+from qaemb.selection.nested import Selection, run_selection, standard_error
 from qaemb.settings import SelectSettings, Settings
 from qaemb.tracking import RunRecord, Tracker, data_tags
 from qaemb.workspace import Workspace

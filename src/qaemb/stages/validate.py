@@ -13,8 +13,7 @@ from qaemb.files import atomic_folder, read_table, write_json, write_table
 from qaemb.identity import file_sha256
 from qaemb.questions import load_set
 from qaemb.settings import Settings
-from qaemb.stages.drift import drift_message, look_for_drift
-from qaemb.stages.matrices import find_job, read_matrix
+from qaemb.stages.drift import drift_message, find_job, look_for_drift, read_matrix
 from qaemb.validation import (
     Matrix,
     Outcome,

@@ -11,11 +11,8 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from qaemb.settings import TaskSettings
-from qaemb.tasks.explanation import contribution_table, question_table
-from qaemb.tasks.folds import Rows, Split, folds, outer_splits
-from qaemb.tasks.labelled import Labelled
-from qaemb.tasks.linear import fit
-from qaemb.tasks.predictions import Predictions, join
+from qaemb.tasks.labelled import Labelled, Rows, Split, folds, outer_splits
+from qaemb.tasks.linear import Predictions, contribution_table, fit, join, question_table
 from qaemb.tasks.representations import ChosenAnswers, Represent, answered, embedded, some_answers, tfidf
 from qaemb.tasks.task import Features, MethodResult, TaskResult
 

@@ -4,11 +4,16 @@ A representation is a function from the rows that it may learn from to a matrix 
 that is tested, or of a fold that is held out, has a part in it. Entries are of about one in size, so that one grid of
 penalties suits all: answers are standardised, vectors of length 1 are multiplied by the root of their dimension, and
 TF-IDF rows, which have a few large entries, by ten.
+
+Baselines that compare words: BM25 (bm25s) and TF-IDF (scikit-learn), on the same stemmed words.
+
+Answers as vectors that can be compared: margins beside what is usual, counted by how far the model was answering.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +21,11 @@ from numpy.typing import NDArray
 
 from qaemb.errors import BadInput
 from qaemb.selection.elastic_net import Products, sets_of_sizes
-from qaemb.tasks.answer_vectors import Usual, answer_deviations
-from qaemb.tasks.folds import Rows
+from qaemb.tasks.labelled import Rows
 from qaemb.tasks.task import Features, Values
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
@@ -115,3 +121,82 @@ class ChosenAnswers:
         indicators = (self._codes[train][:, None] == np.unique(self._codes[train])).astype(np.float64)
         targets = (indicators - indicators.mean(axis=0)) / np.sqrt(indicators.mean(axis=0))
         return Products(answers.T @ answers / len(train), answers.T @ targets / len(train), _L1_RATIO)
+
+
+Matrix = NDArray[np.float64]
+
+
+def stems(texts: Sequence[str]) -> list[list[str]]:
+    """Return the words of each text in lower case, without English stop words, cut to their stems (Snowball)."""
+    import bm25s
+    import Stemmer
+
+    found = bm25s.tokenize(
+        list(texts), stopwords="en_plus", stemmer=Stemmer.Stemmer("english"), return_ids=False, show_progress=False
+    )
+    return [[word for word in words if word] for words in found]
+
+
+def bm25_scores(queries: Sequence[str], documents: Sequence[str]) -> Matrix:
+    """Return BM25 of every query and document (queries, documents): Lucene's form, k1 1.5, b 0.75."""
+    import bm25s
+
+    words_of = stems(documents)
+    scores = np.zeros((len(queries), len(documents)))
+    if not any(words_of):
+        return scores
+    index = bm25s.BM25(method="lucene", k1=1.5, b=0.75, backend="numpy")
+    index.index(words_of, show_progress=False)
+    for row, words in enumerate(stems(queries)):
+        known = index.get_tokens_ids(words)
+        if known:
+            scores[row] = index.get_scores_from_ids(known)
+    return scores
+
+
+def tf_idf(texts: Sequence[str], fitted_on: Sequence[str]) -> csr_matrix:
+    """Return TF-IDF vectors of length 1 (texts, words), the words' frequencies in texts taken from `fitted_on`."""
+    from scipy.sparse import csr_matrix
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    known = stems(fitted_on)
+    if not any(known):
+        return csr_matrix((len(texts), 1))
+    vectorizer = TfidfVectorizer(analyzer=_same, sublinear_tf=True).fit(known)
+    return vectorizer.transform(stems(texts))
+
+
+def _same(words: list[str]) -> list[str]:
+    return words
+
+
+_TINY = 1e-9
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What is usual per question: `centre`, the mean margin, and `scale`, its standard deviation, both (questions,)."""
+
+    centre: Matrix
+    scale: Matrix
+
+    @classmethod
+    def of(cls, margin: Values) -> Usual:
+        """Return mean and deviation over texts (texts, questions)."""
+        return cls(margin.mean(axis=0, dtype=np.float64), margin.std(axis=0, dtype=np.float64))
+
+
+def answer_deviations(margin: Values, mass: Values, usual: Usual) -> Matrix:
+    """Return (texts, questions): margins in standard deviations from the usual, times the mass.
+
+    A cell in which the model was not answering (mass 0, also where a student abstains) then says nothing, and a
+    question that all texts answer alike, nothing either.
+    """
+    deviation = (margin - usual.centre) / np.maximum(usual.scale, _TINY)
+    return np.where(usual.scale > _TINY, deviation, 0.0) * mass
+
+
+def answer_vectors(margin: Values, mass: Values, usual: Usual) -> Matrix:
+    """Return answer deviations as vectors of length 1 (texts, questions); a text without any answer is all 0."""
+    vectors = answer_deviations(margin, mass, usual)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _TINY)

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from qaemb.errors import BadInput
 from qaemb.files import plain_os_errors
-from qaemb.tracking.logged import log_saved_model, model_folder
-from qaemb.tracking.record import clean_tags
+from qaemb.tracking.record import clean_tags, log_saved_model, model_folder
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput

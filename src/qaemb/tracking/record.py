@@ -1,15 +1,28 @@
-"""What one run says, and how its names and values are made to fit MLflow's rules."""
+"""What one run says, and how its names and values are made to fit MLflow's rules.
+
+Files of a model under a run, as MLflow's logged model: there, or not there at all.
+"""
 
 from __future__ import annotations
 
 import math
 import re
+import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 from qaemb.errors import BadInput
+from qaemb.files import plain_os_errors
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
+    from mlflow.models import Model
+    from mlflow.tracking import MlflowClient
 
 _MAX_KEY = 250  # MLflow's own limit
 _MAX_PARAM = 500  # MLflow takes 6,000, which the table of its UI can't show
@@ -77,3 +90,29 @@ def _shorten(text: str, limit: int) -> str:
         return text
     end = f"... ({len(text)} characters)"
     return text[: limit - len(end)] + end
+
+
+def log_saved_model(
+    client: MlflowClient, run_id: str, saving: Model, saved: Path, kind: str, undo: ExitStack
+) -> LoggedModel:
+    """Log the model that was saved to a folder and return it; `undo` gets what takes it back."""
+    experiment = client.get_run(run_id).info.experiment_id
+    logged = client.create_logged_model(experiment, saving.artifact_path, run_id, model_type=kind)
+    undo.callback(_forget, client, logged)
+    saving.model_id = saving.model_uuid = logged.model_id
+    saving.run_id = run_id
+    saving.save(str(saved / "MLmodel"))
+    with plain_os_errors(model_folder(logged).parent):
+        client.log_model_artifacts(logged.model_id, str(saved))
+    client.finalize_logged_model(logged.model_id, "READY")
+    return logged
+
+
+def model_folder(logged: LoggedModel) -> Path:
+    """Return the folder with a logged model's files, in the tracker's own."""
+    return Path(url2pathname(urlparse(logged.artifact_location).path))
+
+
+def _forget(client: MlflowClient, logged: LoggedModel) -> None:
+    client.delete_logged_model(logged.model_id)
+    shutil.rmtree(model_folder(logged).parent, ignore_errors=True)

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qaemb.answers.answerer import Answerer
-from qaemb.answers.engines.published import PublishedAnswerer
 from qaemb.answers.engines.reference import ReferenceAnswerer
-from qaemb.answers.engines.server import server_answerer
+from qaemb.answers.engines.server.completions import server_answerer
 from qaemb.answers.engines.shared import SharedAnswerer
 from qaemb.answers.engines.student import student_answerer
 from qaemb.answers.engines.vllm import VllmAnswerer
+from qaemb.answers.export import PublishedAnswerer
 from qaemb.settings import AnswererSettings
 
 ENGINES: dict[str, Callable[[AnswererSettings, Path], Answerer]] = {

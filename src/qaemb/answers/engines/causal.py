@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qaemb.answers.answerer import Answers, Cost, Progress, check_finite, check_inputs, engine_version
-from qaemb.answers.engines.keyed import KeyedAnswerer
-from qaemb.answers.labels import Labels, find_labels
-from qaemb.answers.models import read_model_info
+from qaemb.answers.answerer import Answers, Cost, KeyedAnswerer, check_finite, engine_version
 from qaemb.answers.prompts import load_prompt
-from qaemb.answers.rendering import Rendered, Renderer
+from qaemb.answers.rendering import Labels, Rendered, Renderer, find_labels
 from qaemb.errors import BadInput, BadParameter
+from qaemb.models.folder import read_model_info
+from qaemb.models.inputs import Progress, check_inputs
 from qaemb.settings import AnswererSettings
 
 if TYPE_CHECKING:

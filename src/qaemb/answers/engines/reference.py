@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qaemb.answers.answerer import Progress, cpu_threads
 from qaemb.answers.engines.causal import CausalAnswerer, Grid
-from qaemb.answers.engines.hugging_face import load_causal_lm
-from qaemb.answers.labels import margin_and_mass
-from qaemb.answers.rendering import Rendered
+from qaemb.answers.rendering import Rendered, margin_and_mass
+from qaemb.models.causal import load_causal_lm
+from qaemb.models.inputs import Progress, cpu_threads
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qaemb.answers.answerer import Progress, cpu_threads
-from qaemb.answers.batching import PassSize, group_size, rows_per_pass
 from qaemb.answers.engines.causal import CausalAnswerer, Grid
-from qaemb.answers.engines.hugging_face import load_causal_lm
-from qaemb.answers.labels import margin_and_mass
 from qaemb.answers.packing import MAX_NODES, Pack, pack
-from qaemb.answers.rendering import Rendered
+from qaemb.answers.rendering import Rendered, margin_and_mass
 from qaemb.errors import BadInput, QaembError
+from qaemb.models.causal import load_causal_lm
+from qaemb.models.inputs import PassSize, Progress, cpu_threads, group_size, rows_per_pass
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -167,7 +165,7 @@ class _Prefixes:
     def __init__(self, model: PreTrainedModel, header: DynamicCache | None, rows: list[list[int]], skip: int) -> None:
         import torch
 
-        from qaemb.answers.engines.kv import padded, repeated_cache
+        from qaemb.models.kv import padded, repeated_cache
 
         self._model = model
         self._lengths = torch.tensor([len(row) for row in rows], device=model.device)
@@ -189,7 +187,7 @@ class _Prefixes:
         """Return the logits (rows x members of the pack, vocabulary), prefix by prefix."""
         import torch
 
-        from qaemb.answers.engines.kv import additive, fixed_cache
+        from qaemb.models.kv import additive, fixed_cache
 
         lengths, prefix = self._lengths[rows], self._mask[rows].bool()
         shape = len(lengths), 1, len(packed.ids)

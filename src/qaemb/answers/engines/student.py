@@ -1,4 +1,14 @@
-"""Engine `student`: a trained student, or where the settings name none, zero-shot similarity (zero_shot.py).
+"""What both forms of engine `student` share: an encoder, and its vectors of questions.
+
+Engine `student` without a trained student: the similarity of text and question in an encoder's space.
+
+    margin = scale * (cos(text, question) - mean over r of cos(text, r)),    r: a fixed list of reference questions
+
+Some texts are near to every question (they are long, or read like a question); taking away their mean similarity to
+questions removes that. The mean is over a fixed list in the package and not over the questions asked, so that a cell
+does not depend on what else is asked. A student always answers: its mass is 1.
+
+Engine `student`: a trained student, or where the settings name none, zero-shot similarity (zero_shot.py).
 
 A trained student takes one pass of its encoder per text, whatever the number of questions. A text whose segment stands
 in double square brackets is read as before, segment, after; any other as it is, if the student learnt to. Where the
@@ -15,14 +25,83 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qaemb.answers.answerer import Answerer, Answers, Cost, Progress, check_finite, check_inputs, engine_version
-from qaemb.answers.engines.encoder_based import EncoderAnswerer, Vectors
-from qaemb.answers.engines.zero_shot import ZeroShotAnswerer
-from qaemb.answers.reference import reference_questions
+from qaemb.answers.answerer import Answerer, Answers, Cost, KeyedAnswerer, check_finite, engine_version
 from qaemb.answers.students import Reader, Student, find_student, read_student
-from qaemb.answers.students.reading import is_marked, pieces, text_vectors
+from qaemb.answers.students.reading import is_marked, pieces, reference_questions, reference_vector, text_vectors
 from qaemb.errors import BadInput, BadParameter
+from qaemb.models.adapter import Adapter
+from qaemb.models.encoder import Encoder
+from qaemb.models.inputs import Progress, check_inputs
 from qaemb.settings import AnswererSettings
+
+Vectors = NDArray[np.float32]
+
+
+class EncoderAnswerer(KeyedAnswerer):
+    """An answerer that reads texts with a sentence encoder, once each, whatever the number of questions."""
+
+    def __init__(self, settings: AnswererSettings, folder: Path, adapter: Adapter | None = None) -> None:
+        super().__init__(settings)
+        self.encoder = Encoder(folder, settings.threads, adapter)
+        self._read: dict[str, Vectors] = {}  # vectors of the questions that were read so far
+
+    @cached_property
+    def reference(self) -> Vectors:
+        """The mean vector (d,) of the reference questions."""
+        return reference_vector(self.encoder)
+
+    def unread(self, questions: Sequence[str]) -> list[str]:
+        """Return the questions that were not read yet, each once."""
+        return [question for question in dict.fromkeys(questions) if question not in self._read]
+
+    def question_vectors(self, questions: Sequence[str]) -> Vectors:
+        """Return the vectors (questions, d) of questions, reading those that are new."""
+        new = self.unread(questions)
+        if new:
+            self._read.update(zip(new, self.encoder.embed(new), strict=True))
+        return np.stack([self._read[question] for question in questions])
+
+    def question_tokens(self, questions: Sequence[str]) -> int:
+        """Return the tokens that reading the new ones of some questions takes."""
+        new = self.unread(questions)
+        return sum(self.encoder.lengths(new)[0]) if new else 0
+
+
+class ZeroShotAnswerer(EncoderAnswerer):
+    """Answers by similarity."""
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """Model digest, scale, reference questions, version."""
+        return {
+            "family": "zero_shot",
+            "model_digest": self.encoder.info.digest,
+            "scale": self.settings.scale,
+            "reference_questions": reference_questions(),
+            "dtype": self.settings.dtype,
+            "engine_version": engine_version(),
+        }
+
+    def cost(self, texts: Sequence[str], questions: Sequence[str]) -> Cost:
+        """Return the tokens of all texts and of the questions not yet seen, and how many texts are cut."""
+        check_inputs(texts, questions)
+        lengths, n_cut = self.encoder.lengths([_without_marks(text) for text in texts])
+        return Cost(sum(lengths) + self.question_tokens(questions), n_cut)
+
+    def answer(self, texts: Sequence[str], questions: Sequence[str], progress: Progress | None = None) -> Answers:
+        """Return margin of every text and question, and mass 1."""
+        check_inputs(texts, questions)
+        probes = self.question_vectors(questions) - self.reference  # cos(t, q) - mean cos(t, r) = t . (q - mean r)
+        vectors = self.encoder.embed([_without_marks(text) for text in texts])
+        margin = np.float32(self.settings.scale) * (vectors @ probes.T)
+        if progress:
+            progress(margin.size)
+        return check_finite(Answers(margin.astype(np.float32), np.ones_like(margin, dtype=np.float32)))
+
+
+def _without_marks(text: str) -> str:
+    """Return a text whose segment is marked in its context as one text; similarity knows no context."""
+    return pieces(text, context=False)[0] or text
 
 
 def student_answerer(settings: AnswererSettings, folder: Path) -> Answerer:

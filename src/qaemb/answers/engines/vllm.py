@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qaemb.answers.answerer import Progress
 from qaemb.answers.engines.causal import CausalAnswerer, Grid
 from qaemb.answers.engines.vllm_process import CPU_BLOCK, CUDA_BLOCK, Engine, Launch, join
 from qaemb.answers.rendering import Rendered
 from qaemb.errors import BadInput
+from qaemb.models.inputs import Progress
 from qaemb.settings import AnswererSettings
 
 if TYPE_CHECKING:

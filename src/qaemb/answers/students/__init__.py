@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from qaemb.answers.students.folder import (
-    Student,
-    find_student,
-    read_student,
-    shipped_students,
-    write_student,
-)
+from qaemb.answers.students.folder import Student, find_student, read_student, shipped_students, write_student
 from qaemb.answers.students.parts import Conditioned, Heads, KnownQuestion, Layer, Reader, Trust
 
 __all__ = [

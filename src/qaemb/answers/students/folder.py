@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from qaemb.answers.adapter import Adapter, array_id, read_adapter, write_adapter
 from qaemb.answers.students.parts import Conditioned, Heads, KnownQuestion, Layer, Reader, Trust, Vectors
 from qaemb.errors import BadInput, BadParameter
 from qaemb.files import atomic_folder, read_json, write_json, write_text
 from qaemb.identity import json_id
+from qaemb.models.adapter import Adapter, array_id, read_adapter, write_adapter
 
 FORMAT = 1
 _ARRAYS = {

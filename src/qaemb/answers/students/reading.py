@@ -1,12 +1,18 @@
-"""From texts to a student's vectors: words before, segment, words after, side by side, or the text alone."""
+"""From texts to a student's vectors: words before, segment, words after, side by side, or the text alone.
+
+A fixed list of questions whose mean similarity to a text is taken away from every similarity of a student.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.resources import files
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
+from qaemb.models.encoder import Encoder
 from qaemb.stimuli.marks import Parts, split_marked
 
 Vectors = NDArray[np.float32]
@@ -46,3 +52,14 @@ def text_vectors(texts: Sequence[str], context: bool, embed: Embed, width: int) 
     table = np.vstack([embedded, np.zeros((1, width), np.float32)])  # the last row stands for no words
     places = np.array([[number.get(piece, len(distinct)) for piece in row] for row in rows])
     return table[places].reshape(len(texts), -1)
+
+
+def reference_questions() -> list[str]:
+    """Return the fixed questions whose mean similarity is taken away from every text's similarities."""
+    text = files("qaemb.answers").joinpath("reference_questions.yaml").read_text(encoding="utf-8")
+    return [str(question) for question in yaml.safe_load(text)]
+
+
+def reference_vector(encoder: Encoder) -> NDArray[np.float32]:
+    """Return the mean vector (d,) of the reference questions."""
+    return encoder.embed(reference_questions()).mean(axis=0, dtype=np.float64).astype(np.float32)

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from qaemb.datasets.csv_files import FIRST_ROW
 from qaemb.datasets.doctor.findings import Problem, first_of_each
 from qaemb.datasets.source import Timing
 from qaemb.datasets.textgrid import order_problems, read_tiers, tier_words, words_tier
 from qaemb.datasets.words import word_problems
+from qaemb.rows import FIRST_ROW
 
 _MOST_OUTSIDE = 0.4
 _SILENCE_S = 60.0

@@ -13,8 +13,15 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from qaemb.datasets.ds003020 import N_TRIMMED
-from qaemb.datasets.miniature.cortex import Cortex, grow_cortex
-from qaemb.datasets.miniature.planting import ar1_noise, n_scans, property_time_courses, scale_signals, zscore
+from qaemb.datasets.miniature.planting import (
+    Cortex,
+    ar1_noise,
+    grow_cortex,
+    n_scans,
+    property_time_courses,
+    scale_signals,
+    zscore,
+)
 from qaemb.datasets.miniature.speech import Speech, speak, textgrid
 from qaemb.datasets.miniature.stories import AnnotatedStory, read_properties, read_stories
 from qaemb.errors import BadInput, BadParameter

@@ -1,16 +1,143 @@
-"""Responses planted from annotations: properties of words -> TRs -> blood -> voxels, and noise on top.
+"""Where a subject's voxels lie on fsaverage5, and how strongly each property drives each of them.
+
+Regions grow from seeds along the pial surface: a vertex belongs to the seed with the shortest way along the edges of
+the mesh, and the vertices nearest to their seeds are the voxels. So every region is in one piece and nameable, and the
+seeds are shifted a little per subject, as brains differ. Inside a region the weights of its properties vary smoothly.
+The regions and what drives them are made up for this data set, after the rough outline of the literature.
+
+Responses planted from annotations: properties of words -> TRs -> blood -> voxels, and noise on top.
 
 All functions are pure; every random number comes from the generator that is given.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
+
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.signal import lfilter
+from scipy.sparse.csgraph import dijkstra
 
 from qaemb.datasets.ds003020 import N_TRIMMED, TR_S
+from qaemb.errors import BadInput
 from qaemb.stimuli.lanczos import lanczos_matrix
+
+_SEED_SHIFT_MM = 3.0
+_SMOOTHING_STEPS = 15
+_TUNING_SPREAD = 0.5
+"""Standard deviation of a weight inside a region, as a share of the region's own weight."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A region: hemisphere, seed in fsaverage's millimetres, relative size, and the weights of its properties."""
+
+    name: str
+    hemi: str
+    seed: tuple[float, float, float]
+    size: float
+    weights: dict[str, float]
+
+
+REGIONS = [
+    Region("auditory_left", "left", (-50, -22, 8), 1.0, {"sound": 1.0, "speech": 0.8}),
+    Region("auditory_right", "right", (50, -20, 8), 1.0, {"sound": 1.2, "speech": 0.5}),
+    Region("temporal_left", "left", (-60, -42, 2), 1.2, {"negation": 0.9, "asks": 0.9, "reason": 0.8, "past": 0.6}),
+    Region("temporal_right", "right", (58, -38, 2), 1.1, {"speech": 0.8, "interaction": 0.8, "named_person": 0.9}),
+    Region("frontal_left", "left", (-50, 24, 12), 1.0, {"uncertainty": 1.0, "comparison": 0.9, "future": 0.8}),
+    Region("parietal_left", "left", (-40, -58, 46), 1.0, {"number": 1.1, "time": 0.8, "writing": 0.7}),
+    Region("place_left", "left", (-14, -56, 12), 1.0, {"place": 1.0, "indoors": 0.7, "nature": 0.7}),
+    Region("place_right", "right", (15, -54, 12), 1.0, {"place": 0.9, "nature": 0.9, "vehicle": 0.7}),
+    Region("ventral_left", "left", (-36, -54, -18), 1.1, {"food": 1.2, "taste_smell": 0.9, "color": 0.6}),
+    Region("ventral_right", "right", (36, -54, -18), 1.1, {"sight": 0.9, "color": 0.8, "animal": 1.0}),
+    Region("motor_left", "left", (-40, -22, 56), 1.1, {"motion": 0.9, "tool": 0.8, "touch": 0.9, "body": 0.8}),
+    Region("mind_medial", "left", (-8, 52, 22), 1.0, {"own_thought": 1.0, "negative": 0.8, "positive": -0.7}),
+    Region("mind_right", "right", (52, -54, 28), 1.0, {"other_mind": 1.1, "family": 0.7, "interaction": 0.6}),
+    Region("control_left", "left", (-12, -96, 2), 1.0, {}),
+    Region("control_right", "right", (28, 32, -14), 1.0, {}),
+]
+"""The two `control` regions carry no signal."""
+
+
+@dataclass(frozen=True)
+class Cortex:
+    """A subject's voxels. `table`: voxel, hemi, vertex, region. `weights` (properties, voxels).
+
+    `gain` (voxels,) has mean 1 over voxels with signal and is 0 in the others: a voxel's signal-to-noise as a share of
+    the stated one.
+    """
+
+    table: pd.DataFrame
+    weights: NDArray[np.float64]
+    gain: NDArray[np.float64]
+
+
+def grow_cortex(n_voxels: int, properties: list[str], rng: np.random.Generator) -> Cortex:
+    """Return the voxels of one subject, ordered by hemisphere and vertex; the same `rng` state gives the same cortex.
+
+    BadInput if a region's property is not among `properties`.
+    """
+    for region in REGIONS:
+        for name in region.weights:
+            if name not in properties:
+                raise BadInput(f"properties.yaml lacks `{name}`, which the region {region.name} is driven by")
+    found = pd.concat([_grow_hemisphere(hemi, rng) for hemi in ("left", "right")])
+    nearest = found.sort_values("distance", kind="stable").head(n_voxels)
+    table = nearest.sort_values(["hemi", "vertex"]).drop(columns="distance").reset_index(drop=True)
+    table.insert(0, "voxel", np.arange(len(table)))
+    fields = {hemi: _smooth_fields(hemi, len(properties) + 1, rng) for hemi in ("left", "right")}
+    field = np.stack([fields[hemi][vertex] for hemi, vertex in zip(table["hemi"], table["vertex"], strict=True)])
+    profiles = {region.name: [region.weights.get(name, 0.0) for name in properties] for region in REGIONS}
+    weights = np.array([profiles[name] for name in table["region"]]) * (1 + _TUNING_SPREAD * field[:, :-1])
+    has_signal = (weights != 0).any(axis=1)
+    gain = np.where(has_signal, np.exp(0.35 * field[:, -1]), 0.0)
+    return Cortex(table, weights.T, gain / gain[has_signal].mean())
+
+
+def _grow_hemisphere(hemi: str, rng: np.random.Generator) -> pd.DataFrame:
+    """Return hemi, vertex, region and distance to the region's seed, in units of the region's size."""
+    coordinates, edges = pial_mesh(hemi)
+    regions = [region for region in REGIONS if region.hemi == hemi]
+    seeds = np.array([region.seed for region in regions]) + rng.normal(0, _SEED_SHIFT_MM, (len(regions), 3))
+    vertices = [int(np.argmin(((coordinates - seed) ** 2).sum(axis=1))) for seed in seeds]
+    ways = dijkstra(edges, directed=False, indices=vertices)
+    owner = ways.argmin(axis=0)
+    sizes = np.array([region.size for region in regions])
+    names = np.array([region.name for region in regions])
+    distance = ways.min(axis=0) / sizes[owner]
+    vertex = np.arange(len(coordinates))
+    return pd.DataFrame({"hemi": hemi, "vertex": vertex, "region": names[owner], "distance": distance})
+
+
+@lru_cache(maxsize=2)
+def pial_mesh(hemi: str) -> tuple[NDArray[np.float64], sparse.csr_array]:
+    """Return fsaverage5's pial surface: coordinates (10242, 3) in mm and the lengths of its edges (symmetric)."""
+    from nilearn import datasets, surface
+
+    mesh = surface.load_surf_mesh(datasets.fetch_surf_fsaverage("fsaverage5")[f"pial_{hemi}"])
+    coordinates = np.asarray(mesh.coordinates, dtype=np.float64)
+    faces = np.asarray(mesh.faces)
+    pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    pairs = np.unique(np.sort(pairs, axis=1), axis=0)
+    lengths = np.linalg.norm(coordinates[pairs[:, 0]] - coordinates[pairs[:, 1]], axis=1)
+    upper = sparse.csr_array((lengths, (pairs[:, 0], pairs[:, 1])), shape=(len(coordinates), len(coordinates)))
+    return coordinates, (upper + upper.T).tocsr()
+
+
+def _smooth_fields(hemi: str, n_fields: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return random maps (vertices, n_fields) that vary smoothly over the surface, of mean 0 and variance 1."""
+    _, edges = pial_mesh(hemi)
+    step = (edges != 0).astype(np.float64) + sparse.eye_array(edges.shape[0])
+    step = sparse.diags_array(1 / step.sum(axis=1)) @ step
+    field = rng.normal(size=(edges.shape[0], n_fields))
+    for _ in range(_SMOOTHING_STEPS):
+        field = step @ field
+    return (field - field.mean(axis=0)) / field.std(axis=0)
+
 
 _SOUND_START_S = 10.0
 _N_BEFORE, _N_AFTER = 10, 5

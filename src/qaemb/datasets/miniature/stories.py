@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from qaemb.datasets.labels import clean_word
+from qaemb.datasets.words import clean_word
 from qaemb.errors import BadInput
 
 _SEPARATOR = " || "

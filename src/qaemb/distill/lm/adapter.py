@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qaemb.answers.models import INFO_FILE, ModelInfo, make_model, read_model_info
 from qaemb.errors import BadInput, QaembError
 from qaemb.files import plain_os_errors, read_json, write_json
+from qaemb.models.folder import INFO_FILE, ModelInfo, make_model, read_model_info
 from qaemb.settings import ModelSettings
 
 if TYPE_CHECKING:

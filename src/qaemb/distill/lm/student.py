@@ -1,7 +1,18 @@
-"""A causal language model with LoRA: its forward pass over packed cells. Imported only when a model is trained."""
+"""What a training step makes small. Imported only when a model is trained.
+
+Questions about a text packed into one sequence of tokens, and sequences padded into a batch. No tensors.
+
+The prompts of a text, one for each question, begin alike: they are a tree (answers/packing.py) whose trunk is the text.
+A token sees its ancestors alone and stands at the place that it has in its own prompt, so that every prompt is computed
+as if it stood there by itself, as engine `shared` does.
+
+A causal language model with LoRA: its forward pass over packed cells. Imported only when a model is trained.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,21 +20,90 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import linear, softplus
 
-from qaemb.answers.engines.kv import additive
 from qaemb.answers.engines.reference import ReferenceAnswerer
-from qaemb.answers.labels import margin_and_mass
-from qaemb.answers.packing import Pack
-from qaemb.answers.rendering import Rendered
-from qaemb.distill.lm.loss import margin_from_hidden, mean_log_mass
-from qaemb.distill.lm.sequences import Packed, batch, pack_text
+from qaemb.answers.packing import Pack, pack
+from qaemb.answers.rendering import Labels, Rendered, margin_and_mass
 from qaemb.distill.lm.settings import LmTraining
 from qaemb.errors import BadInput, BadParameter
+from qaemb.models.kv import additive
 from qaemb.settings import AnswererSettings
 
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
+
+
+def cross_entropy(margin: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    """Return the mean over cells of yes * -log s(margin) + no * -log s(-margin), s the logistic function; a scalar.
+
+    `yes` and `no` (cells,) are weight times label and weight times (1 - label).
+    """
+    return (yes * softplus(-margin) + no * softplus(margin)).mean()
+
+
+def margin_from_hidden(hidden: Tensor, head: torch.nn.Linear, labels: Labels) -> tuple[Tensor, Tensor]:
+    """Return the margins (cells,) and log P(yes or no) before normalising (cells,), float32.
+
+    `hidden` (cells, d) are the last hidden states at the ends. Only the labels' rows of the head are multiplied: a
+    margin needs no other token.
+    """
+    ids = [*labels.yes, *labels.no]
+    bias = None if head.bias is None else head.bias[ids].float()
+    logits = linear(hidden.float(), head.weight[ids].float(), bias)
+    among_labels = Labels(tuple(range(len(labels.yes))), tuple(range(len(labels.yes), len(ids))))
+    margin, _ = margin_and_mass(logits, among_labels)
+    return margin, logits.logsumexp(1)
+
+
+def mean_log_mass(hidden: Tensor, head: torch.nn.Linear, label_sum: Tensor) -> Tensor:
+    """Return the mean over cells of log(P(yes) + P(no)), a scalar; `label_sum`: see `margin_from_hidden`."""
+    everything = head(hidden).float().logsumexp(1)
+    return (label_sum - everything).mean()
+
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A batch of B sequences of at most n tokens, padded on the right, with C cells in all.
+
+    `ids`, `places` int64 (B, n); `visible` bool (B, n, n): whether the token of a row sees the token of a column
+    (padding sees itself alone); `rows`, `ends` int64 (C,): sequence and token at which each cell's prompt ends;
+    `n_tokens`: tokens without padding.
+    """
+
+    ids: Ints
+    places: Ints
+    visible: NDArray[np.bool_]
+    rows: Ints
+    ends: Ints
+    n_tokens: int
+
+
+def pack_text(shared: Sequence[int], endings: Sequence[Sequence[int]], max_nodes: int) -> list[Pack]:
+    """Return trees of the prompts `shared + ending`, each of at most `max_nodes` tokens besides `shared`."""
+    prompts = [[*shared, *ending] for ending in endings]
+    return pack(prompts, len(shared) + max_nodes)
+
+
+def batch(packs: Sequence[Pack]) -> Packed:
+    """Return trees side by side as one batch; cells come tree by tree, in the order of the members' numbers."""
+    longest = max(len(tree.ids) for tree in packs)
+    ids, places = np.zeros((2, len(packs), longest), np.int64)
+    visible = np.repeat(np.eye(longest, dtype=bool)[None], len(packs), axis=0)
+    rows: list[int] = []
+    ends: list[int] = []
+    for row, tree in enumerate(packs):
+        n = len(tree.ids)
+        ids[row, :n], places[row, :n], visible[row, :n, :n] = tree.ids, tree.places(), tree.visible()
+        rows += [row] * len(tree.members)
+        ends += [end for _, end in sorted(zip(tree.members, tree.ends, strict=True))]
+    n_tokens = sum(len(tree.ids) for tree in packs)
+    return Packed(ids, places, visible, np.array(rows, np.int64), np.array(ends, np.int64), n_tokens)
+
 
 _MAX_NODES = 1024  # tokens of one sequence besides its text
 _ALIKE = {"float32": 0.01, "bfloat16": 1.0}  # nats; rounding stays far below, a mask that a model ignores does not

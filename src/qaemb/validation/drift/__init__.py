@@ -1,11 +1,16 @@
 """Have answers moved since a version of them that was accepted? Which questions, which way, on which texts."""
 
-from qaemb.validation.drift.compare import Drift, compare, drift_figures
-from qaemb.validation.drift.page import PAGE, write_report
-from qaemb.validation.drift.reference import Reference, read_reference, write_reference
-from qaemb.validation.drift.rules import DRIFT_TABLES, drift_tables
-from qaemb.validation.drift.version import Origin, Version, is_whole, sampled
-from qaemb.validation.drift.words import headline, printed
+from qaemb.validation.drift.accepted import (
+    Origin,
+    Reference,
+    Version,
+    is_whole,
+    read_reference,
+    sampled,
+    write_reference,
+)
+from qaemb.validation.drift.compare import DRIFT_TABLES, Drift, compare, drift_figures, drift_tables
+from qaemb.validation.drift.words import PAGE, headline, printed, write_report
 
 __all__ = [
     "DRIFT_TABLES",

@@ -1,4 +1,7 @@
-"""What moved between a reference and the answers now: per question, and pairs of questions that became the same."""
+"""What moved between a reference and the answers now: per question, and pairs of questions that became the same.
+
+The limits on drift as rules that Great Expectations runs: one table of questions, one of pairs.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from tqdm import tqdm
 from qaemb.errors import BadInput
 from qaemb.settings import DriftSettings
 from qaemb.validation.drift import statistics as st
-from qaemb.validation.drift.measures import judge, measure
-from qaemb.validation.drift.reference import Reference
-from qaemb.validation.drift.version import KEY, Version, sampled
+from qaemb.validation.drift.accepted import KEY, Reference, Version, sampled
+from qaemb.validation.drift.statistics import MEASURES, judge, measure
+from qaemb.validation.rules import Rule, Table
 
 PAIR_COLUMNS = ["first", "second", "rho_before", "rho", "q"]
 
@@ -127,3 +130,42 @@ def drift_figures(drift: Drift) -> dict[str, object]:
         "largest_ks": float(table["sure_ks"].max()),
         "moved": drift.moved["name"].tolist(),
     }
+
+
+QUESTIONS, PAIRS = DRIFT_TABLES = "drift_questions", "drift_pairs"
+
+
+def drift_tables(drift: Drift) -> list[Table]:
+    """Return the tables and rules of a comparison; a measure that may be chance counts as 0 (see `Drift`)."""
+    limits = drift.limits
+    names = ["name", *(f"sure_{name}" for name in MEASURES), "new_constant"]
+    rules = (
+        _within("rate_change", "the yes rate moved by at most", limits.max_rate_change, both_ways=True),
+        _within("ks", "the Kolmogorov-Smirnov distance of the margins is at most", limits.max_ks),
+        _within("mass_change", "the mean mass moved by at most", limits.max_mass_change, both_ways=True),
+        _within("flipped", "the share of common texts with another yes/no is at most", limits.max_flipped),
+        _within("reordered", "1 - Spearman's rho of the margins of common texts is at most", limits.max_reordered),
+        Rule(
+            "ExpectColumnSumToBeBetween",
+            f"at most {limits.max_new_constant} questions get one answer only, and got both",
+            {"column": "new_constant", "max_value": limits.max_new_constant},
+        ),
+    )
+    pairs = Rule(
+        "ExpectTableRowCountToBeBetween",
+        f"at most {limits.max_new_redundant} pairs of questions became the same",
+        {"min_value": 0, "max_value": limits.max_new_redundant},
+    )
+    return [
+        Table(QUESTIONS, drift.questions[names], rules, names="name"),
+        Table(PAIRS, drift.pairs, (pairs,)),
+    ]
+
+
+def _within(measure: str, says: str, limit: float, both_ways: bool = False) -> Rule:
+    bounds = {"min_value": -limit, "max_value": limit} if both_ways else {"max_value": limit}
+    return Rule(
+        "ExpectColumnValuesToBeBetween",
+        f"{says} {limit:g} since the reference",
+        {"column": f"sure_{measure}", **bounds},
+    )

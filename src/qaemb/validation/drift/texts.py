@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qaemb.validation.calibration import Floats, probability
+from qaemb.stats import Floats, probability
+from qaemb.validation.drift.accepted import KEY
 from qaemb.validation.drift.compare import Drift
-from qaemb.validation.drift.version import KEY
 
 TEXT_COLUMNS = ["name", "kind", KEY, "text", "margin_before", "margin", "p_before", "p"]
 CHANGED, EXTREME = "changed", "extreme"

@@ -1,16 +1,21 @@
-"""A comparison in words: one line, what a reader needs to judge it, what moved and which way, the printed report."""
+"""A comparison in words: one line, what a reader needs to judge it, what moved and which way, the printed report.
+
+The report on drift as files: a page that needs no network, and its tables as CSV.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from qaemb.files import write_text
 from qaemb.validation.drift.compare import Drift
-from qaemb.validation.drift.measures import MEASURES
-from qaemb.validation.drift.texts import CHANGED
+from qaemb.validation.drift.statistics import MEASURES
+from qaemb.validation.drift.texts import CHANGED, telling_texts
 
 _MAX_PRINTED = 10  # questions with their texts; the page has all
 _MAX_NAMED = 5  # names in a sentence
@@ -157,3 +162,42 @@ def _text(row: Any) -> str:
     what = "changed" if row.kind == CHANGED else "extreme"
     words = row.text if len(row.text) <= _WIDTH else f"{row.text[: _WIDTH - 3]}..."
     return f"{what}  P(yes) {before} -> {row.p:.2f}  {words}"
+
+
+PAGE = "drift.html"
+
+
+def write_report(drift: Drift, folder: Path) -> pd.DataFrame:
+    """Write drift.html, drift_questions.csv, drift_pairs.csv and drift_texts.csv; return the texts that they show."""
+    texts = telling_texts(drift)
+    tables = {"questions": drift.questions, "pairs": drift.pairs, "texts": texts}
+    for name, table in tables.items():
+        table.to_csv(folder / f"drift_{name}.csv", index=False)
+    write_text(folder / PAGE, page(drift, texts))
+    return texts
+
+
+def page(drift: Drift, texts: pd.DataFrame) -> str:
+    """Return the page as HTML."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("qaemb.validation.drift", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    moved = [
+        (row, direction(row, drift.limits), list(texts[texts["name"] == row.name].itertuples()))
+        for row in drift.moved.itertuples()
+    ]
+    asked = {question.name: question.text for question in drift.now.questions}
+    return environment.get_template("page.html").render(
+        drift=drift,
+        headline=headline(drift),
+        notes=notes(drift),
+        moved=moved,
+        asked=asked,
+        pairs=list(drift.pairs.itertuples()),
+    )

@@ -1,0 +1,1 @@
+"""Engine `server`: any OpenAI-compatible server, by `/completions` or `/chat/completions`."""
