@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from scipy.signal import lfilter
 
+from qaemb.arrays import Array
 from qaemb.encoding.jackknife import Jackknife, block_stories, concatenated_r, jackknife_r
-from qaemb.encoding.moments import Array, feature_moments, target_moments
 from qaemb.encoding.paper.fit import stacked_designs
 from qaemb.encoding.paper.pca import fit_pca, project
-from qaemb.encoding.plan import Partition, random_chunks, strict
-from qaemb.encoding.recording import ResponseFile, delayed, zscore
-from qaemb.encoding.ridge import RidgePlan, choose_alphas, held_out_r, plan_ridge, solve
-from qaemb.features.space import read_space
+from qaemb.encoding.plan import PROTOCOLS, Partition, random_chunks
+from qaemb.encoding.recording import ResponseFile, delayed
+from qaemb.encoding.ridge import FeatureMoments, RidgePlan, TargetMoments, fit_targets, plan_ridge
+from qaemb.features.space import read_space, zscore
 from qaemb.files import read_table
 from qaemb.settings import EncodeSettings
 from qaemb.workspace import Workspace
@@ -95,11 +95,11 @@ class Data:
         """Return parts and eigenbases of a variant; those of the last one asked for are kept."""
         if self._plan is None or self._plan[0] != variant.plan_key:
             n_rows = {story: len(own) for story, own in self.train.items()}
-            partition = (random_chunks if variant.chunks else strict)(n_rows, self.settings)
+            partition = (random_chunks if variant.chunks else PROTOCOLS["strict"])(n_rows, self.settings)
             designs = _designs(self.train, variant)
             rows = ((own, partition.part_of[story]) for story, own in designs.items())
             n_columns = next(iter(designs.values())).shape[1]
-            moments = feature_moments(rows, partition.n_parts, n_columns)
+            moments = FeatureMoments.of_rows(rows, partition.n_parts, n_columns)
             self._plan = variant.plan_key, partition, plan_ridge(moments, partition.held)
         return self._plan[1:]
 
@@ -150,13 +150,12 @@ def evaluate(data: Data, subject: str, variant: Variant) -> Score:
     targets, back = _targets(data, responses, variant)
     rows = ((own, targets[story], partition.part_of[story]) for story, own in _designs(data.train, variant).items())
     n_columns = plan.vectors.shape[0]
-    moments = target_moments(rows, (partition.n_parts, n_columns, next(iter(targets.values())).shape[1]))
+    moments = TargetMoments.of_rows(rows, (partition.n_parts, n_columns, next(iter(targets.values())).shape[1]))
     alphas = np.logspace(*variant.alphas_log10)
-    alpha, tuning_r = choose_alphas(held_out_r(plan, moments, alphas), alphas)
-    weights = solve(plan, moments, alpha)
-    predicted = [back(own @ weights) for own in _designs(data.test, variant).values()]
+    fit = fit_targets(plan, moments, alphas)
+    predicted = [back(own @ fit.weights) for own in _designs(data.test, variant).values()]
     jackknife, r = _scored(predicted, [responses[story] for story in data.test], variant, data.settings)
-    return Score(r, jackknife, float(tuning_r.mean()), float(np.log10(alpha).mean()))
+    return Score(r, jackknife, float(fit.r.mean()), float(np.log10(fit.alpha).mean()))
 
 
 def _targets(data: Data, responses: Stories, variant: Variant) -> tuple[Stories, Callable[[Array], Array]]:

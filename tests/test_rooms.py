@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "qaemb"
-BASE = {"errors", "identity", "files", "rows", "settings", "stats", "workspace"}
+BASE = {"arrays", "errors", "folds", "identity", "files", "rows", "settings", "stats", "workspace"}
 LOWER: dict[str, set[str]] = {
     "datasets": {"stimuli"},
     "stimuli": set(),

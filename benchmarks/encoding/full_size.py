@@ -24,10 +24,10 @@ from benchmarks.encoding.problems import (
     voxel_weights,
 )
 from benchmarks.encoding.worker import peak_gib
-from qaemb.encoding.fit import fit_blocks
+from qaemb.encoding.fit import fit_voxels
 from qaemb.encoding.plan import plan_fit
 from qaemb.encoding.recording import Recording, ResponseFile
-from qaemb.encoding.results import collect
+from qaemb.encoding.solvers import plain_solver
 from qaemb.files import write_json
 from qaemb.settings import EncodeSettings
 
@@ -54,7 +54,7 @@ def fit(size: Size, folder: Path) -> dict[str, float]:
     start = time.perf_counter()
     plan = plan_fit(recording, settings)
     planned = time.perf_counter()
-    scores = collect(recording, fit_blocks(recording, plan, settings), folder, settings)
+    scores = fit_voxels(recording, plan, settings, plain_solver(plan, settings), folder)
     return {
         "plan_seconds": planned - start,
         "seconds": time.perf_counter() - start,

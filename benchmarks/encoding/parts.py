@@ -9,8 +9,8 @@ from typing import TypeVar
 import numpy as np
 
 from benchmarks.encoding.problems import ALPHAS, DELAYS, N_FOLDS, SIZES, Size
-from qaemb.encoding.moments import TargetMoments, feature_moments, target_moments
-from qaemb.encoding.ridge import choose_alphas, held_out_r, plan_ridge, solve
+from qaemb.arrays import Array
+from qaemb.encoding.ridge import FeatureMoments, TargetMoments, _held_out_r, _solve, plan_ridge
 from qaemb.encoding.ridge_cv import AT_ONCE, in_threads
 
 _Result = TypeVar("_Result")
@@ -32,16 +32,22 @@ def measure(size: Size) -> dict[str, float]:
         return result
 
     def products(own: slice) -> TargetMoments:
-        return target_moments([(x, y[:, own], fold)], (N_FOLDS, columns, own.stop - own.start))
+        return TargetMoments.of_rows([(x, y[:, own], fold)], (N_FOLDS, columns, own.stop - own.start))
 
-    moments = timed("products of the features", lambda: feature_moments([(x.astype(float), fold)], N_FOLDS, columns))
+    moments = timed(
+        "products of the features", lambda: FeatureMoments.of_rows([(x.astype(float), fold)], N_FOLDS, columns)
+    )
     held = [(part,) for part in range(N_FOLDS)]
     plan = timed("eigenbases", lambda: plan_ridge(moments, held, "float32"))
     targets = timed("products with the responses", lambda: list(in_threads(products, shares, None)))
-    scores = timed("all penalties", lambda: list(in_threads(lambda own: held_out_r(plan, own, ALPHAS), targets, None)))
-    timed("one penalty", lambda: list(in_threads(lambda own: held_out_r(plan, own, ALPHAS[:1]), targets, None)))
-    pairs = list(zip(targets, (choose_alphas(own, ALPHAS)[0] for own in scores), strict=True))
-    timed("refit", lambda: list(in_threads(lambda pair: solve(plan, *pair), pairs, None)))
+
+    def tried(alphas: Array) -> list[Array]:
+        return list(in_threads(lambda share: _held_out_r(plan, share, alphas), targets, None))
+
+    scores = timed("all penalties", lambda: tried(ALPHAS))
+    timed("one penalty", lambda: tried(ALPHAS[:1]))
+    pairs = list(zip(targets, (ALPHAS[own.mean(axis=0).argmax(axis=0)] for own in scores), strict=True))
+    timed("refit", lambda: list(in_threads(lambda pair: _solve(plan, *pair), pairs, None)))
     each = (seconds.pop("all penalties") - seconds["one penalty"]) / (len(ALPHAS) - 1)
     return seconds | {"each penalty": each, "responses in the bases": seconds.pop("one penalty") - each}
 

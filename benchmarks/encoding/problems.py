@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qaemb.encoding.recording import delayed, zscore
+from qaemb.encoding.recording import delayed
+from qaemb.features.space import zscore
 
 DELAYS = (1, 2, 3, 4)
 ALPHAS = np.logspace(1, 4, 12)

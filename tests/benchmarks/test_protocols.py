@@ -9,10 +9,9 @@ import pytest
 
 from benchmarks import protocols
 from benchmarks.protocol_variants import DIFFERENCES, PAPER, STRICT, Data, Score, evaluate, noise, read_data
-from qaemb.encoding.fit import fit_blocks
+from qaemb.encoding.fit import _fit_blocks
 from qaemb.encoding.jackknife import Jackknife
-from qaemb.encoding.paper.fit import plan_paper
-from qaemb.encoding.paper.results import fit_paper
+from qaemb.encoding.paper.fit import fit_paper, plan_paper
 from qaemb.encoding.plan import plan_fit
 from qaemb.encoding.recording import Recording, open_recordings
 from qaemb.encoding.results import collect
@@ -62,7 +61,7 @@ def _features(data: Data) -> dict[str, np.ndarray]:
 
 def test_one_end_is_strict(workspace, data, tmp_path):
     recording, settings = recording_of(workspace, data, STRICT, "strict")
-    blocks = fit_blocks(recording, plan_fit(recording, settings), settings)
+    blocks = _fit_blocks(recording, plan_fit(recording, settings), settings)
     expected = collect(recording, blocks, tmp_path, settings)
     found = evaluate(data, "s", STRICT)
     np.testing.assert_allclose(found.r, expected.r.mean(axis=0), atol=1e-5)

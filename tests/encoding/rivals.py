@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
-from qaemb.encoding.jackknife import block_starts, jackknife_r
+from qaemb.encoding.jackknife import _block_starts, jackknife_r
 from qaemb.encoding.scores import correlation
 
 Stories = list[np.ndarray]
@@ -153,7 +153,7 @@ def _block_estimates(predicted: Stories, measured: Stories, block: int) -> tuple
     estimates = [
         correlation(p_block, m_block).mean()
         for p, m in zip(predicted, measured, strict=True)
-        for p_block, m_block in zip(*(np.split(own, block_starts(len(own), block)[1:]) for own in (p, m)), strict=True)
+        for p_block, m_block in zip(*(np.split(own, _block_starts(len(own), block)[1:]) for own in (p, m)), strict=True)
     ]
     low, high = stats.ttest_1samp(estimates, 0).confidence_interval()
     return low, high

@@ -8,10 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from qaemb.encoding.bands import band_candidates, search_bands
-from qaemb.encoding.moments import feature_moments, target_moments
+from qaemb.encoding.ridge import FeatureMoments, TargetMoments
 from qaemb.encoding.ridge_cv import ridge_cv
-from qaemb.encoding.solvers import HimalayaProblem, fit_himalaya, fit_himalaya_bands
+from qaemb.encoding.solvers import _band_candidates, _fit_himalaya, _fit_himalaya_bands, _Problem, _search_bands
 
 ALPHAS = np.logspace(0, 4, 5)
 EACH = ((0,), (1,), (2,))
@@ -30,9 +29,9 @@ def problem(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def searched(x, y, fold, candidates):
-    moments = feature_moments([(x, fold)], 3, x.shape[1])
-    targets = target_moments([(x, y, fold)], (3, x.shape[1], y.shape[1]))
-    search = search_bands(moments, targets, EACH, candidates, ALPHAS)
+    moments = FeatureMoments.of_rows([(x, fold)], 3, x.shape[1])
+    targets = TargetMoments.of_rows([(x, y, fold)], (3, x.shape[1], y.shape[1]))
+    search = _search_bands(moments, targets, EACH, candidates, ALPHAS)
     return search, search.fit(targets, slice(0, y.shape[1]))
 
 
@@ -44,9 +43,9 @@ def splits(fold):
 def test_bands_are_himalayas(backend, sizes, n_delays, monkeypatch):
     monkeypatch.setattr("qaemb.encoding.bands.AT_ONCE", 7)
     x, y, fold = problem()
-    candidates = band_candidates(sizes, n_delays, 6, seed=0)
+    candidates = _band_candidates(sizes, n_delays, 6, seed=0)
     search, found = searched(x, y, fold, candidates)
-    peer = fit_himalaya_bands(HimalayaProblem(x, splits(fold), ALPHAS), y, candidates, backend)
+    peer = _fit_himalaya_bands(_Problem(x, splits(fold), ALPHAS), y, candidates, backend)
     np.testing.assert_array_equal(found.bands, peer.bands)
     assert len(set(search.best)) > 3
     np.testing.assert_allclose(found.alpha, peer.alpha, rtol=1e-6)
@@ -58,7 +57,7 @@ def test_bands_are_himalayas(backend, sizes, n_delays, monkeypatch):
 def test_one_penalty_for_all_is_himalayas(backend):
     x, y, fold = problem()
     ours = ridge_cv(x, y, fold, ALPHAS, precision="float64")
-    peer = fit_himalaya(HimalayaProblem(x, splits(fold), ALPHAS), y, backend)
+    peer = _fit_himalaya(_Problem(x, splits(fold), ALPHAS), y, backend)
     np.testing.assert_allclose(peer.alpha, ours.alpha)
     np.testing.assert_allclose(peer.r, ours.r, atol=1e-9)
     np.testing.assert_allclose(peer.weights, ours.weights, atol=1e-8)
@@ -66,7 +65,7 @@ def test_one_penalty_for_all_is_himalayas(backend):
 
 def test_equal_bands_alone_are_plain_ridge():
     x, y, fold = problem()
-    candidates = band_candidates(SIZES, 1, 0, seed=0)
+    candidates = _band_candidates(SIZES, 1, 0, seed=0)
     assert candidates.gammas[0].tolist() == [1.0, 1.0]
     alone = type(candidates)(candidates.gammas[:1], candidates.band_of)
     _, found = searched(x, y, fold, alone)
@@ -77,7 +76,7 @@ def test_equal_bands_alone_are_plain_ridge():
 
 def test_targets_lean_on_the_band_that_drives_them_and_gain_on_new_rows():
     x, y, fold = problem()
-    candidates = band_candidates(SIZES, 1, 20, seed=0)
+    candidates = _band_candidates(SIZES, 1, 20, seed=0)
     search, found = searched(x, y, fold, candidates)
     share = candidates.gammas[search.best, 0] / 2
     assert np.median(share[:10]) > 0.8
@@ -94,7 +93,7 @@ def test_targets_lean_on_the_band_that_drives_them_and_gain_on_new_rows():
 
 
 def test_columns_belong_to_the_band_of_their_feature_in_every_delay():
-    candidates = band_candidates((1, 2), 3, 2, seed=0)
+    candidates = _band_candidates((1, 2), 3, 2, seed=0)
     assert candidates.band_of.tolist() == [0, 1, 1] * 3
     np.testing.assert_allclose(candidates.gammas.mean(axis=1), 1.0)
     assert len(candidates.gammas) == 1 + 2 + 2
@@ -106,6 +105,6 @@ def test_a_back_end_that_does_not_start_is_named():
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
     # In a process of its own: himalaya skips the running test where it finds pytest and no CUDA.
-    code = "from qaemb.encoding.solvers import open_backend; open_backend('torch_cuda')"
+    code = "from qaemb.encoding.solvers import _open_backend; _open_backend('torch_cuda')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "BadParameter: encode.backend: torch_cuda does not start here" in done.stderr

@@ -119,6 +119,26 @@ def test_models_of_other_rows_are_refused(copied, settings):
         compare(settings, copied, "qa", "junk")
 
 
+def test_the_blocks_are_those_that_the_models_were_fitted_with(copied, settings, world, capsys):
+    compare(settings, copied, "qa", "junk")
+    expected = capsys.readouterr().out, (copied.reports / "compare" / "qa_vs_junk.csv").read_bytes()
+    other = world.settings(spaces=SPACES, block_trs=40)
+    compare(other, copied, "qa", "junk")
+    assert (capsys.readouterr().out, (copied.reports / "compare" / "qa_vs_junk.csv").read_bytes()) == expected
+
+
+def test_models_fitted_with_other_blocks_are_refused(copied, settings):
+    path = copied.encoding("junk") / "model.json"
+    model = json.loads(path.read_text())
+    path.write_text(json.dumps(model | {"block_trs": 40}))
+    with pytest.raises(BadInput, match=r"qa was fitted with encode\.block_trs 15, .*junk with 40, .* can't be paired"):
+        compare(settings, copied, "qa", "junk")
+    del model["block_trs"]
+    path.write_text(json.dumps(model))
+    with pytest.raises(BadInput, match=r"has no `block_trs`; run `dvc repro encode@junk`"):
+        compare(settings, copied, "qa", "junk")
+
+
 def test_models_of_the_protocol_paper_are_refused(copied, world):
     own = {"spaces": SPACES, "protocol": "paper", "n_chunks": 2, "chunk_trs": 20, "n_components": 5}
     settings = world.settings(**own)

@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qaemb.encoding.recording import delayed, delayed_columns, mean_delayed, zscore
+from qaemb.encoding.recording import _delayed_columns, delayed
 from qaemb.errors import BadParameter
+from qaemb.features.space import zscore
+from qaemb.selection.training import _mean_delayed
 
 
 def test_zscore_by_hand():
@@ -42,10 +44,10 @@ def test_impossible_delays_are_refused(delays):
 def test_the_mean_over_delays_is_that_of_the_blocks():
     values = np.random.default_rng(0).standard_normal((9, 3))
     blocks = delayed(values, [1, 4])
-    np.testing.assert_allclose(mean_delayed(values, [1, 4]), (blocks[:, :3] + blocks[:, 3:]) / 2)
+    np.testing.assert_allclose(_mean_delayed(values, [1, 4]), (blocks[:, :3] + blocks[:, 3:]) / 2)
 
 
 def test_columns_of_a_subset_give_the_design_of_the_subset():
     values = np.random.default_rng(0).standard_normal((9, 4))
-    columns = delayed_columns([3, 1], 4, 3)
+    columns = _delayed_columns([3, 1], 4, 3)
     np.testing.assert_array_equal(delayed(values, [1, 2, 5])[:, columns], delayed(values[:, [3, 1]], [1, 2, 5]))

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qaemb.encoding.fit import fit_block, fit_blocks
+from qaemb.encoding.fit import _fit_blocks, fit_voxels
 from qaemb.encoding.jackknife import confidence, paired_difference
+from qaemb.encoding.metrics import summarise
 from qaemb.encoding.plan import plan_fit
 from qaemb.encoding.recording import open_recordings
 from qaemb.encoding.results import read_jackknife, read_predictions
-from qaemb.encoding.solvers import open_solver
+from qaemb.encoding.solvers import open_solver, plain_solver
 from qaemb.errors import BadInput, BadParameter
 from qaemb.files import read_json
 from qaemb.stages.encode import encode
@@ -100,7 +101,7 @@ def test_weights_predict_the_scores(encoded, world):
     x = recording.test["x"]
     predicted = np.vstack([np.zeros((1, 6)), x[:-1]]) @ weights[0] + np.vstack([np.zeros((2, 6)), x[:-2]]) @ weights[1]
     table = pd.read_parquet(encoded.encoding("qa") / "scores.parquet").query("subject == 'S2'")
-    responses, _ = recording.read(slice(0, 30))
+    responses = recording.read(slice(0, 30)).responses
     kept = table["r"].notna().to_numpy()
     r = correlation(predicted[:, kept], responses["x"][:, kept])
     np.testing.assert_allclose(r, table["r_x"][kept], atol=1e-5)
@@ -125,12 +126,11 @@ def test_what_is_not_known_is_null_in_the_metrics(world, tmp_path):
 
     with h5py.File(world.responses / "S1.h5") as file, h5py.File(tmp_path / "S1.h5", "w") as copy:
         file.copy("data", copy)
-    from qaemb.encoding.results import collect, summarise
-
     settings = world.encode_settings(n_permutations=0)
     (recording,) = open_recordings(["S1"], world.space, world.stories, [1, 2], tmp_path)
-    block = fit_block(recording, plan_fit(recording, settings), settings, slice(0, 30))
-    numbers = summarise(collect(recording, [block], tmp_path, settings))
+    plan = plan_fit(recording, settings)
+    scores = fit_voxels(recording, plan, settings, plain_solver(plan, settings), tmp_path)
+    numbers = summarise(scores, "strict")
     assert [key for key, value in numbers.items() if value is None] == [
         "mean_ceiling",
         "share_of_ceiling",
@@ -234,7 +234,7 @@ def test_himalaya_gives_the_same_scores(world):
         (recording,) = open_recordings(["S1"], world.space, world.stories, settings.delays, world.responses)
         plan = plan_fit(recording, settings)
         solver = open_solver(recording, plan, settings, [], world.workspace.root / "unused")
-        blocks = list(fit_blocks(recording, plan, settings, solver))
+        blocks = list(_fit_blocks(recording, solver, settings))
         found[engine] = {name: np.hstack([getattr(own, name) for own in blocks]) for name in ("r", "alpha", "weights")}
     for name in ("r", "alpha", "weights"):
         np.testing.assert_allclose(found["himalaya"][name], found["sums"][name], atol=1e-5)

@@ -5,12 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qaemb.encoding.fit import fit_block, fit_blocks
+from qaemb.encoding.fit import _fit_block, _fit_blocks
 from qaemb.encoding.jackknife import jackknife_r
-from qaemb.encoding.plan import alphas_of, plan_fit
+from qaemb.encoding.plan import plan_fit
 from qaemb.encoding.recording import delayed, open_recordings
 from qaemb.encoding.scores import correlation
+from qaemb.encoding.solvers import plain_solver
 from qaemb.features.space import Space
+
+
+def fit_block(recording, plan, settings, voxels):
+    return _fit_block(recording, plain_solver(plan, settings), settings, recording.read(voxels, settings.precision))
 
 
 def fitted(world, voxels=slice(0, 30), precision="float64", **changes):
@@ -24,7 +29,7 @@ def test_a_block_is_what_plain_ridge_gives(world, protocol):
     recording, block, settings = fitted(world, protocol=protocol)
     part_of = plan_fit(recording, settings).partition.part_of
     x = {story: delayed(values, (1, 2)) for story, values in {**recording.train, **recording.test}.items()}
-    y, _ = recording.read(slice(0, 30))
+    y = recording.read(slice(0, 30)).responses
     design, targets = (np.vstack([own[story] for story in recording.train]) for own in (x, y))
     parts = np.concatenate([part_of[story] for story in recording.train])
 
@@ -43,9 +48,9 @@ def test_a_block_is_what_plain_ridge_gives(world, protocol):
                     for p in held
                 ]
             )
-            for alpha in alphas_of(settings)
+            for alpha in settings.alphas
         ]
-        alpha = alphas_of(settings)[int(np.argmax(mean_r))]
+        alpha = settings.alphas[int(np.argmax(mean_r))]
         assert block.alpha[voxel] == alpha
         own = weights(parts >= 0, alpha, voxel)
         np.testing.assert_allclose(block.weights[:, voxel], own, atol=1e-6)
@@ -77,7 +82,7 @@ def test_all_blocks_in_any_number_of_threads_are_the_blocks_alone(world, monkeyp
     for threads, voxel_block in ((1, 30), (3, 7)):
         settings = world.encode_settings(precision="float64", threads=threads, voxel_block=voxel_block)
         (recording,) = open_recordings(["S1"], world.space, world.stories, settings.delays, world.responses)
-        blocks = list(fit_blocks(recording, plan_fit(recording, settings), settings))
+        blocks = list(_fit_blocks(recording, plain_solver(plan_fit(recording, settings), settings), settings))
         assert [block.voxels.start for block in blocks] == sorted(block.voxels.start for block in blocks)
         assert sum(block.voxels.stop - block.voxels.start for block in blocks) == 30
         for name in ("r", "ceiling", "alpha", "weights", "p"):
@@ -107,7 +112,7 @@ def test_signal_is_found_and_noise_is_not(world):
 
 def test_predictions_and_what_is_left_out_belong_to_the_scores(world):
     recording, block, settings = fitted(world)
-    y, _ = recording.read(slice(0, 30))
+    y = recording.read(slice(0, 30)).responses
     kept = np.isfinite(block.alpha)
     edges = np.cumsum([len(own) for own in recording.test.values()])[:-1]
     predicted = np.split(block.predicted[:, kept], edges)
@@ -159,7 +164,7 @@ def test_more_columns_than_rows_change_nothing_but_the_work(world):
     assert plan.basis is not None
     block = fit_block(recording, plan, settings, slice(0, 3))
     design = np.vstack([own for _, own in recording.designs()])
-    y, _ = recording.read(slice(0, 3))
+    y = recording.read(slice(0, 3)).responses
     targets = np.vstack([y[story] for story in recording.train])
     for voxel in range(3):
         gram = design.T @ design + block.alpha[voxel] * np.eye(512)

@@ -144,7 +144,7 @@ def test_what_a_question_adds_is_what_a_model_without_it_lacks(project, settings
     stories = pd.read_parquet(workspace.dataset / "stories.parquet")
     space = join_spaces(("qa", "junk"), spaces)
     (recording,) = open_recordings(["S1"], space, stories, [1, 2], workspace.dataset / "responses")
-    responses, _ = recording.read(slice(0, 1))
+    responses = recording.read(slice(0, 1)).responses
     scores = pd.read_parquet(workspace.encoding("both") / "scores.parquet").iloc[0]
     kept = [i for i in range(16) if i not in (2, 10)]
     x = np.vstack([design for _, design in recording.designs()])[:, kept]

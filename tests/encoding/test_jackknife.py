@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qaemb.encoding.jackknife import Jackknife, block_starts, block_stories, confidence, jackknife_r, paired_difference
+from qaemb.encoding.jackknife import Jackknife, _block_starts, block_stories, confidence, jackknife_r, paired_difference
 from qaemb.encoding.scores import correlation
 from qaemb.errors import BadInput
 
@@ -18,10 +18,10 @@ def over_voxels(score: Jackknife) -> Jackknife:
 
 
 def test_blocks_are_about_as_long_as_asked_and_two_or_more():
-    assert block_starts(99, 25).tolist() == [0, 25, 50, 74]
-    assert block_starts(300, 25).tolist() == list(range(0, 300, 25))
-    assert block_starts(9, 25).tolist() == [0, 4]
-    assert block_starts(1, 25).tolist() == [0]
+    assert _block_starts(99, 25).tolist() == [0, 25, 50, 74]
+    assert _block_starts(300, 25).tolist() == list(range(0, 300, 25))
+    assert _block_starts(9, 25).tolist() == [0, 4]
+    assert _block_starts(1, 25).tolist() == [0]
     assert block_stories([99, 9], 25).tolist() == [0, 0, 0, 0, 1, 1]
 
 

@@ -11,12 +11,13 @@ from pydantic import ValidationError
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from qaemb.encoding.jackknife import block_starts, concatenated_r
-from qaemb.encoding.paper.fit import fit_components, plan_paper, stacked_designs
+from qaemb.encoding.jackknife import _block_starts, concatenated_r
+from qaemb.encoding.metrics import summarise
+from qaemb.encoding.paper.fit import _fit_components, fit_paper, plan_paper, stacked_designs
 from qaemb.encoding.paper.pca import fit_pca
-from qaemb.encoding.paper.results import fit_paper, paper_summary, paper_table
 from qaemb.encoding.plan import PROTOCOLS, random_chunks
 from qaemb.encoding.recording import open_recordings
+from qaemb.encoding.results import scores_table
 from qaemb.errors import BadInput, BadParameter
 
 PAPER = {
@@ -96,7 +97,7 @@ def test_scores_are_those_of_the_description_written_out(world, tmp_path, change
     np.testing.assert_allclose(found.components.alpha, alpha)
     np.testing.assert_allclose(found.components.tuning_r, tuning_r, atol=1e-8)
     np.testing.assert_allclose(np.load(tmp_path / "predictions_S1.npy"), predicted, atol=1e-4)
-    numbers = paper_summary(found)
+    numbers = summarise(found, "paper")
     assert numbers["mean_r"] == pytest.approx(r.mean())
     assert numbers["share_positive"] == (r > 0).mean()
     assert numbers["mean_r_top_1_percent"] == pytest.approx(r.max())
@@ -114,7 +115,7 @@ def test_weights_predict_what_is_stored(world, tmp_path):
     design = np.vstack([own for _, own in stacked_designs(recording.test, settings.delays)])
     again = design @ weights.reshape(18, 30)
     np.testing.assert_allclose(again - again.mean(axis=0), predicted - predicted.mean(axis=0), atol=1e-4)
-    table = paper_table(found, ["x", "y", "z"])
+    table = scores_table([found], ["x", "y", "z"])
     edges = [len(recording.test["x"])]
     for story, own in zip("xy", np.split(predicted, edges), strict=True):
         measured = recording.responses.read(story, slice(0, 1))[:, 0]
@@ -133,13 +134,13 @@ def test_the_test_responses_own_scale_is_in_the_predictions(world, tmp_path):
     """The paper's scaler of the test components: louder test responses give louder predictions."""
     recording, settings = opened(world)
     plan = plan_paper(recording, settings)
-    fit = fit_components(recording, plan, settings)
+    fit = _fit_components(recording, plan, settings)
     loud = tmp_path / "loud.h5"
     with h5py.File(recording.responses.path) as file, h5py.File(loud, "w") as copy:
         for story in file["data"]:
             copy[f"data/{story}"] = file["data"][story][:] * (5 if story in recording.test else 1)
     responses = type(recording.responses)(loud)
-    again = fit_components(replace(recording, responses=responses), plan, settings)
+    again = _fit_components(replace(recording, responses=responses), plan, settings)
     np.testing.assert_allclose(again.test_sd, 5 * fit.test_sd, rtol=0.05)
     np.testing.assert_array_equal(again.predicted, fit.predicted)
     np.testing.assert_array_equal(again.alpha, fit.alpha)
@@ -186,7 +187,7 @@ def test_r_without_a_block_is_r_of_the_other_rows():
     measured[7, 2] = np.nan
     measured[:, 3] = 5.0
     r, left_out = concatenated_r(predicted, measured, [50, 40], 20)
-    starts = [*block_starts(50, 20), *(50 + block_starts(40, 20))]
+    starts = [*_block_starts(50, 20), *(50 + _block_starts(40, 20))]
     assert left_out.shape == (len(starts), 4)
     for rows, own in [(np.arange(0), r), *zip(np.split(np.arange(90), starts[1:]), left_out, strict=True)]:
         kept = np.setdiff1d(np.arange(90), rows)
@@ -244,4 +245,4 @@ def test_a_subject_without_responses_is_named(world, tmp_path):
             copy[f"data/{story}"] = np.full_like(file["data"][story], np.nan)
     bare = replace(recording, responses=type(recording.responses)(empty))
     with pytest.raises(BadInput, match=r"S1\.h5: no response to a, b, c, d, e is known; drop the subject"):
-        fit_components(bare, plan_paper(recording, settings), settings)
+        _fit_components(bare, plan_paper(recording, settings), settings)

@@ -28,7 +28,8 @@ def test_features_are_zscored_inside_each_story(world):
 
 
 def test_responses_are_centred_and_voxels_with_a_nan_are_marked(world):
-    responses, valid = opened(world)[0].read(slice(0, 10))
+    block = opened(world)[0].read(slice(0, 10))
+    responses, valid = block.responses, block.valid
     assert np.flatnonzero(~valid).tolist() == [world.nan_voxel]
     for values in responses.values():
         assert np.isfinite(values).all()

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from qaemb.encoding.recording import zscore
-from qaemb.encoding.redundancy import cluster_table, correlations, find_redundancy
+from qaemb.encoding.redundancy import correlations, find_redundancy
+from qaemb.features.space import zscore
 
 NAMES = ["food", "lone", "eats", "flat", "outdoors", "indoors"]
 
@@ -35,7 +35,7 @@ def test_copies_and_opposites_are_one_cluster_and_a_constant_question_stands_alo
     r = correlations(stories())
     before = r.copy()
     found = find_redundancy(NAMES, r, 0.5)
-    table = cluster_table(found).set_index("question")
+    table = found.table().set_index("question")
     np.testing.assert_array_equal(r, before)
     assert sorted(map(sorted, found.members())) == [[0, 2], [1], [3], [4, 5]]
     assert found.members()[0] in ([0, 2], [4, 5])  # the largest clusters have the lowest numbers
@@ -61,4 +61,4 @@ def test_a_representative_is_closest_to_the_others():
 
 def test_one_question_is_a_cluster():
     found = find_redundancy(["a"], np.ones((1, 1)), 0.5)
-    assert cluster_table(found)[["question", "cluster", "size"]].values.tolist() == [["a", 1, 1]]
+    assert found.table()[["question", "cluster", "size"]].values.tolist() == [["a", 1, 1]]

@@ -4,7 +4,8 @@ import warnings
 
 import numpy as np
 
-from qaemb.encoding.scores import correlation, nan_mean
+from qaemb.encoding.metrics import _finite_mean
+from qaemb.encoding.scores import correlation
 
 
 def test_correlation_is_numpys():
@@ -37,5 +38,5 @@ def test_nan_mean_leaves_out_nan_and_warns_of_nothing():
     values = np.array([[1.0, np.nan], [3.0, np.nan]])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        np.testing.assert_array_equal(nan_mean(values, axis=0), [2.0, np.nan])
-    assert nan_mean(values) == 2.0
+        np.testing.assert_array_equal(_finite_mean(values, axis=0), [2.0, np.nan])
+    assert _finite_mean(values) == 2.0

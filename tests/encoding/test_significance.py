@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qaemb.encoding.scores import correlation, p_values, q_values, random_phases, surrogate_r
+from qaemb.encoding.scores import _random_phases, _surrogate_r, correlation, p_values, q_values
 
 from .planted import ar, within
 
@@ -24,25 +24,25 @@ def surrogates(predicted: np.ndarray, phases: np.ndarray) -> list[np.ndarray]:
 def test_r_of_a_surrogate_is_that_of_its_rows(n_rows):
     rng = np.random.default_rng(0)
     p, m = ar(rng, 0.8, n_rows, 600) + 5, ar(rng, 0.5, n_rows, 600) - 2
-    phases = random_phases(n_rows, 6, (0, 1))
+    phases = _random_phases(n_rows, 6, (0, 1))
     expected = [correlation(own, m) for own in surrogates(p, phases)]
-    np.testing.assert_allclose(surrogate_r(p, m, phases), expected, atol=1e-10)
+    np.testing.assert_allclose(_surrogate_r(p, m, phases), expected, atol=1e-10)
 
 
 @pytest.mark.parametrize("n_rows", [40, 41])
 def test_surrogates_keep_mean_and_spectrum_and_are_real(n_rows):
     p = ar(np.random.default_rng(0), 0.8, n_rows, 3) + 5
-    phases = random_phases(n_rows, 4, (0, 1))
+    phases = _random_phases(n_rows, 4, (0, 1))
     for own in surrogates(p, phases):
         np.testing.assert_allclose(np.abs(np.fft.rfft(own, axis=0)), np.abs(np.fft.rfft(p, axis=0)), atol=1e-9)
         assert np.abs(own - p).max() > 0.1
 
 
 def test_phases_depend_on_the_seed_alone():
-    np.testing.assert_array_equal(random_phases(30, 5, (0, 1)), random_phases(30, 5, (0, 1)))
-    assert (random_phases(30, 5, (0, 1)) != random_phases(30, 5, (0, 2))).any()
-    np.testing.assert_allclose(np.abs(random_phases(30, 50, (0, 1))), 1.0)
-    assert set(random_phases(30, 50, (0, 1))[:, -1]) == {1.0, -1.0}
+    np.testing.assert_array_equal(_random_phases(30, 5, (0, 1)), _random_phases(30, 5, (0, 1)))
+    assert (_random_phases(30, 5, (0, 1)) != _random_phases(30, 5, (0, 2))).any()
+    np.testing.assert_allclose(np.abs(_random_phases(30, 50, (0, 1))), 1.0)
+    assert set(_random_phases(30, 50, (0, 1))[:, -1]) == {1.0, -1.0}
 
 
 def test_p_counts_the_surrogates_that_are_not_below():
@@ -51,7 +51,7 @@ def test_p_counts_the_surrogates_that_are_not_below():
     p = [0.4 * own + ar(rng, 0.5, len(own), 5) for own in m]
     r = np.mean([correlation(a, b) for a, b in zip(p, m, strict=True)], axis=0)
     count = np.zeros(5)
-    drawn = [surrogates(own, random_phases(len(own), 99, (7, i))) for i, own in enumerate(p)]
+    drawn = [surrogates(own, _random_phases(len(own), 99, (7, i))) for i, own in enumerate(p)]
     for of_both in zip(*drawn, strict=True):
         count += np.mean([correlation(own, b) for own, b in zip(of_both, m, strict=True)], axis=0) >= r
     np.testing.assert_allclose(p_values(p, m, 99, 7), (1 + count) / 100)

@@ -8,9 +8,8 @@ import pytest
 from scipy import stats
 from sklearn.linear_model import Ridge
 
-from qaemb.encoding.plan import block_moments
 from qaemb.encoding.recording import Recording, ResponseFile, delayed
-from qaemb.encoding.stability import Drivers, deal_stories, delay_mean, half_samples, plan_resamples
+from qaemb.encoding.stability import Drivers, _deal_stories, _delay_mean, _half_samples, plan_resamples
 from qaemb.errors import BadInput
 
 from .planted import ar
@@ -37,8 +36,8 @@ def record(folder, seed=0, n_stories=8, n_rows=100) -> Recording:
 def drive(recording, alpha=20.0, top_k=3, n_groups=8):
     """Return the stability of all voxels, the means over them and over the first three, and X'Y and the plan."""
     plan = plan_resamples(recording, n_groups, 0)
-    responses, _ = recording.read(slice(0, N_VOXELS))
-    xy = block_moments(recording, plan.partition, responses).xy
+    responses = recording.read(slice(0, N_VOXELS)).responses
+    xy = plan.partition.targets(recording.designs(), responses).xy
     drivers = Drivers(plan, len(DELAYS), recording.n_features, 2, top_k)
     member = np.stack([np.ones(N_VOXELS), np.arange(N_VOXELS) < 3], axis=1)
     for own in (slice(0, 5), slice(5, N_VOXELS)):
@@ -48,7 +47,7 @@ def drive(recording, alpha=20.0, top_k=3, n_groups=8):
 
 @pytest.mark.parametrize("n_groups", [2, 4, 8, 16])
 def test_half_samples_are_balanced(n_groups):
-    halves = half_samples(n_groups)
+    halves = _half_samples(n_groups)
     assert halves.shape == (2 * (n_groups - 1), n_groups)
     np.testing.assert_array_equal(halves.sum(axis=1), n_groups // 2)
     np.testing.assert_array_equal(halves[0::2], ~halves[1::2])
@@ -58,7 +57,7 @@ def test_half_samples_are_balanced(n_groups):
 
 def test_the_differences_of_halves_give_the_variance_of_a_mean_exactly():
     values = np.random.default_rng(0).standard_normal(16)
-    halves = half_samples(16)
+    halves = _half_samples(16)
     means = np.array([values[half].mean() for half in halves])
     variance = np.mean(((means[0::2] - means[1::2]) / 2) ** 2)
     assert variance == pytest.approx(values.var(ddof=1) / 16)
@@ -66,22 +65,22 @@ def test_the_differences_of_halves_give_the_variance_of_a_mean_exactly():
 
 def test_stories_are_dealt_evenly_into_as_many_groups_as_they_fill():
     rows = {f"s{i}": 50 + 10 * i for i in range(21)}
-    group_of = deal_stories(rows, 8, 0)
+    group_of = _deal_stories(rows, 8, 0)
     filled = [sum(rows[story] for story in rows if group_of[story] == group) for group in range(8)]
     assert max(filled) - min(filled) <= max(rows.values())
     assert list(group_of) == list(rows)
-    assert group_of != deal_stories(rows, 8, 1)
-    assert set(deal_stories(dict.fromkeys("abcde", 10), 8, 0).values()) == set(range(4))
+    assert group_of != _deal_stories(rows, 8, 1)
+    assert set(_deal_stories(dict.fromkeys("abcde", 10), 8, 0).values()) == set(range(4))
     with pytest.raises(BadInput, match="1 train story can't be resampled; add train stories"):
-        deal_stories({"a": 5}, 8, 0)
+        _deal_stories({"a": 5}, 8, 0)
 
 
 @pytest.mark.parametrize(("n_stories", "n_rows"), [(8, 40), (3, 4)], ids=["more rows than columns", "fewer"])
 def test_weights_of_every_half_are_those_of_a_ridge_on_its_stories(tmp_path, n_stories, n_rows):
     recording = record(tmp_path, n_stories=n_stories, n_rows=n_rows)
     plan = plan_resamples(recording, 8, 0)
-    responses, _ = recording.read(slice(0, N_VOXELS))
-    xy = block_moments(recording, plan.partition, responses).xy
+    responses = recording.read(slice(0, N_VOXELS)).responses
+    xy = plan.partition.targets(recording.designs(), responses).xy
     n_total = sum(recording.train_rows().values())
     for half in (*plan.halves, None):
         groups = range(plan.partition.n_parts) if half is None else half.groups
@@ -101,9 +100,9 @@ def test_stability_is_counted_over_the_halves(tmp_path):
     found, means, xy, plan = drive(recording)
     xy = xy[:, :, 5:]
     alphas = np.full(xy.shape[2], 20.0)
-    weight = delay_mean(plan.full.weights(xy.sum(axis=0), alphas), 2)
+    weight = _delay_mean(plan.full.weights(xy.sum(axis=0), alphas), 2)
     halves = np.stack(
-        [delay_mean(h.spectrum.weights(xy[h.groups].sum(axis=0), alphas * h.share), 2) for h in plan.halves]
+        [_delay_mean(h.spectrum.weights(xy[h.groups].sum(axis=0), alphas * h.share), 2) for h in plan.halves]
     )
     np.testing.assert_allclose(found.weight, weight, atol=1e-12)
     np.testing.assert_allclose(found.same_sign[:6], (halves * weight > 0).mean(axis=0)[:6])

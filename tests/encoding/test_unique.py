@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
+from qaemb.encoding.interpretation import _LeaveOut, _Unique
 from qaemb.encoding.jackknife import Scorer, confidence, jackknife_r, paired_difference
-from qaemb.encoding.recording import delayed, delayed_columns
-from qaemb.encoding.ridge import spectrum_of_products, spectrum_of_rows
-from qaemb.encoding.unique import LeaveOut, Unique
+from qaemb.encoding.recording import _delayed_columns, delayed
+from qaemb.encoding.ridge import Spectrum
 
 from .planted import ar
 
@@ -18,7 +18,7 @@ SETS = [(0,), (3,), (1, 2, 5), tuple(range(4))]
 
 
 def columns_of(features):
-    return delayed_columns(features, N_FEATURES, len(DELAYS))
+    return _delayed_columns(features, N_FEATURES, len(DELAYS))
 
 
 @pytest.fixture(params=[90, 11], ids=["more rows than columns", "fewer"])
@@ -33,7 +33,7 @@ def problem(request):
 
 def spectrum_of(design):
     wide = design.shape[1] > len(design)
-    return spectrum_of_rows(design) if wide else spectrum_of_products(design.T @ design)
+    return Spectrum.of_rows(design) if wide else Spectrum.of_products(design.T @ design)
 
 
 def refitted(design, responses, columns, alphas):
@@ -58,7 +58,7 @@ def test_weights_and_inverse_are_those_of_the_normal_equations(problem):
 def test_leaving_columns_out_is_fitting_again_without_them(problem):
     design, responses, test, alphas = problem
     spectrum = spectrum_of(design)
-    plan = LeaveOut(spectrum, test, DELAYS, [columns_of(own) for own in SETS])
+    plan = _LeaveOut(spectrum, test, DELAYS, [columns_of(own) for own in SETS])
     weights = spectrum.weights(design.T @ responses, alphas)
     predicted = plan.predict(weights)
     rows = np.vstack([delayed(values, DELAYS) for values in test.values()])
@@ -76,7 +76,7 @@ def test_a_column_of_zeros_adds_nothing(problem):
     design = design.copy()
     design[:, columns_of((3,))] = 0.0
     spectrum = spectrum_of(design)
-    plan = LeaveOut(spectrum, test, DELAYS, [columns_of((3,))])
+    plan = _LeaveOut(spectrum, test, DELAYS, [columns_of((3,))])
     weights = spectrum.weights(design.T @ responses, alphas)
     predicted = plan.predict(weights)
     np.testing.assert_allclose(plan.without(0, predicted, weights, alphas), predicted, atol=1e-12)
@@ -111,8 +111,8 @@ def test_means_over_voxels_are_paired_differences_of_two_models(problem):
     design, responses, test, alphas = problem
     rng = np.random.default_rng(2)
     measured = [rng.standard_normal((len(values), 7)) for values in test.values()]
-    plan = LeaveOut(spectrum_of(design), test, DELAYS, [columns_of(own) for own in SETS])
-    unique = Unique(plan, 2, 10)
+    plan = _LeaveOut(spectrum_of(design), test, DELAYS, [columns_of(own) for own in SETS])
+    unique = _Unique(plan, 2, 10)
     member = np.stack([np.ones(7), np.arange(7) < 3], axis=1)
     xy = design.T @ responses
     blocks = [slice(0, 4), slice(4, 7)]
@@ -148,8 +148,8 @@ def test_a_signal_of_its_own_counts_a_copied_one_does_not_and_noise_is_not_calle
         design = delayed(features["train"], DELAYS)
         test = {story: features[story] for story in ("x", "y")}
         sets = [(0,), (1,), (2,), (3,), (4,), (1, 2)]
-        plan = LeaveOut(spectrum_of(design), test, DELAYS, [delayed_columns(own, 6, 2) for own in sets])
-        unique = Unique(plan, 1, 25)
+        plan = _LeaveOut(spectrum_of(design), test, DELAYS, [_delayed_columns(own, 6, 2) for own in sets])
+        unique = _Unique(plan, 1, 25)
         unique.add(design.T @ responses["train"], [responses["x"], responses["y"]], np.full(20, 10.0), np.ones((20, 1)))
         value, found = unique.means(np.array([20.0]))
         assert value[0, 0, 0] > 0.03

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from qaemb.errors import BadParameter
-from qaemb.features.placing import bag_of_words, count_words, most_frequent, word_rate
-from qaemb.stimuli.segmentation import StoryWords
+from qaemb.features.builders import _bag_of_words, _count_words, _most_frequent, _word_rate
+from qaemb.stimuli.segments import StoryWords
 
 
 def story(words: str, onset) -> StoryWords:
@@ -19,22 +19,22 @@ STORY = story("The fox saw the fox", [0.0, 0.5, 1.0, 4.0, 4.5])
 
 
 def test_counting_ignores_case():
-    assert count_words([STORY, story("Fox", [0.0])]) == Counter({"the": 2, "fox": 3, "saw": 1})
+    assert _count_words([STORY, story("Fox", [0.0])]) == Counter({"the": 2, "fox": 3, "saw": 1})
 
 
 def test_of_equally_frequent_words_the_first_in_the_alphabet_is_taken():
-    assert most_frequent(Counter({"b": 2, "c": 2, "a": 1, "d": 5}), 2) == ["d", "b"]
-    assert most_frequent(Counter("ab"), 10) == ["a", "b"]
+    assert _most_frequent(Counter({"b": 2, "c": 2, "a": 1, "d": 5}), 2) == ["d", "b"]
+    assert _most_frequent(Counter("ab"), 10) == ["a", "b"]
 
 
 def test_a_bag_counts_words_per_row_on_a_log_scale():
-    bag = bag_of_words(STORY, ["fox", "the", "river"])
+    bag = _bag_of_words(STORY, ["fox", "the", "river"])
     np.testing.assert_allclose(bag, np.log1p([[1, 1, 0], [0, 0, 0], [1, 1, 0]]), rtol=1e-6)
 
 
 def test_rates_computed_by_hand():
     counts = Counter({"the": 3, "fox": 1})
-    rate = word_rate(STORY, counts, ["words", "letters", "frequency"])
+    rate = _word_rate(STORY, counts, ["words", "letters", "frequency"])
     # p = (count + 1) / (4 + 2 + 1); "saw" was never counted and so is as rare as a word can be.
     the, fox, saw = np.log(4 / 7), np.log(2 / 7), np.log(1 / 7)
     mean = (3 * the + fox) / 4
@@ -43,10 +43,10 @@ def test_rates_computed_by_hand():
 
 
 def test_columns_come_in_the_order_asked_for():
-    both = word_rate(STORY, Counter("ab"), ["letters", "words"])
+    both = _word_rate(STORY, Counter("ab"), ["letters", "words"])
     assert both.tolist() == [[9, 3], [0, 0], [6, 2]]
 
 
 def test_an_unknown_column_is_named():
     with pytest.raises(BadParameter, match=r"no column `phonemes`; there are: words, letters, frequency"):
-        word_rate(STORY, Counter("ab"), ["words", "phonemes"])
+        _word_rate(STORY, Counter("ab"), ["words", "phonemes"])

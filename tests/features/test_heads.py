@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from qaemb.errors import BadInput
-from qaemb.features.heads import PENALTIES, fit_heads, side_by_side
+from qaemb.features.heads import _PENALTIES, fit_heads, side_by_side
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_test_stories_get_the_map_of_all_train_stories(world):
         np.vstack([embedding[s] for s in train]), np.vstack([labels[s] for s in train])
     )
     np.testing.assert_allclose(heads.values["s5"], oracle.predict(embedding["s5"]), atol=1e-4)
-    assert heads.penalty in PENALTIES
+    assert heads.penalty in _PENALTIES
 
 
 def test_a_train_story_is_answered_without_its_own_labels(world):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from qaemb.errors import BadInput
-from qaemb.features.placing import filter_to_rows, put_in_rows, sum_in_rows, tr_times, words_of_spans
-from qaemb.stimuli.segmentation import StoryWords
+from qaemb.features.placing import filter_spans, filter_to_rows, put_in_rows, sum_in_rows
+from qaemb.stimuli.segments import StoryWords
 
 
 def story(onset, n_trs=5, tr_s=2.0, first=1.0) -> StoryWords:
@@ -13,8 +13,9 @@ def story(onset, n_trs=5, tr_s=2.0, first=1.0) -> StoryWords:
     return StoryWords(["w"] * len(onset), onset, onset + 0.4, n_trs, tr_s, first, [])
 
 
-def test_tr_times_begin_at_the_first_row():
-    np.testing.assert_allclose(tr_times(story([0.0], n_trs=3, tr_s=1.5, first=11.0)), [11.0, 12.5, 14.0])
+def test_rows_begin_at_the_first_trs_middle():
+    own = story([10.8, 12.3, 13.8], n_trs=3, tr_s=1.5, first=11.0)  # middles 11.0, 12.5, 14.0: those of the rows
+    np.testing.assert_allclose(filter_to_rows(own, own.middle_s, np.eye(3), 3), np.eye(3), atol=1e-6)
 
 
 def test_filtering_is_the_sum_of_the_kernel_over_words():
@@ -53,7 +54,9 @@ def test_a_row_outside_the_story_is_refused(row):
         put_in_rows(story([0.0]), np.array([row]), np.ones((1, 1)))
 
 
-def test_spans_become_words_with_their_span():
-    numbers, owners = words_of_spans([(0, 2), (3, 3), (5, 6)])
-    assert numbers.tolist() == [0, 1, 2, 3, 5, 6]
-    assert owners.tolist() == [0, 0, 0, 1, 2, 2]
+def test_every_word_of_a_span_carries_its_values():
+    own = story([0.1, 1.0, 2.2, 3.3, 4.0, 6.1, 8.9])
+    values = np.array([[1.0], [2.0], [3.0]])
+    of_word = np.array([[1.0], [1.0], [1.0], [2.0], [0.0], [3.0], [3.0]])  # word 4 is in no span
+    expected = filter_to_rows(own, own.middle_s, of_word, 3)
+    np.testing.assert_allclose(filter_spans(own, [(0, 2), (3, 3), (5, 6)], values, 3), expected, atol=1e-6)

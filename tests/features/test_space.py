@@ -71,9 +71,21 @@ def test_joined_spaces_name_where_a_feature_is_from():
     np.testing.assert_array_equal(joined.values["b"], np.hstack([a.values["b"], b.values["b"]]))
 
 
+def test_a_joined_space_says_which_columns_are_of_which_space():
+    a, b = make(("llm:food", "time")), make(("food",), seed=1)  # a name of a feature may hold a colon itself
+    joined = join_spaces(["student", "llm"], [a, b])
+    assert {part: joined.names[columns] for part, columns in joined.parts.items()} == {
+        "student": ["student:llm:food", "student:time"],
+        "llm": ["llm:food"],
+    }
+
+
 def test_one_space_keeps_its_names():
     a = make()
-    assert join_spaces(["llm"], [a]) is a
+    alone = join_spaces(["llm"], [a])
+    assert alone.names == a.names
+    assert alone.values is a.values
+    assert alone.parts == {"llm": slice(0, 2)}
 
 
 @pytest.mark.parametrize("lengths", [(("b", 3), ("a", 3)), (("b", 3),)])

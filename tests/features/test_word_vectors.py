@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qaemb.errors import BadInput
-from qaemb.features.static import read_word_vectors
+from qaemb.features.static import _read_word_vectors
 
 TABLE = {"the": [0.5, -1.25, 2.0], "über": [1e-3, 0.0, -7.5], "fox": [1.0, 2.0, 3.0], "don't": [4.0, 5.0, 6.0]}
 
@@ -26,7 +26,7 @@ def as_hf5(path: Path, words=None, data=None, names=("data", "vocab")) -> Path:
 
 
 def check(path: Path, wanted=("fox", "über", "absent")) -> None:
-    found, n_dimensions = read_word_vectors(path, wanted)
+    found, n_dimensions = _read_word_vectors(path, wanted)
     assert n_dimensions == 3
     assert set(found) == {"fox", "über"}
     for word, vector in found.items():
@@ -58,12 +58,12 @@ def test_the_first_of_two_rows_counts(tmp_path):
     (tmp_path / "v.txt").write_bytes(as_text() + b"fox 9 9 9\n")
     check(tmp_path / "v.txt")
     as_hf5(tmp_path / "v.hf5", [b"the", b"fox", b"fox"], np.array([[0.0, 1, 9], [0, 2, 9], [0, 3, 9]]))
-    np.testing.assert_array_equal(read_word_vectors(tmp_path / "v.hf5", ["fox"])[0]["fox"], [1, 2, 3])
+    np.testing.assert_array_equal(_read_word_vectors(tmp_path / "v.hf5", ["fox"])[0]["fox"], [1, 2, 3])
 
 
 def test_a_word_of_figures_is_no_header(tmp_path):
     (tmp_path / "v.txt").write_bytes(b"1984 1 2 3\nfox 1 2 3\n")
-    assert set(read_word_vectors(tmp_path / "v.txt", ["1984", "fox"])[0]) == {"1984", "fox"}
+    assert set(_read_word_vectors(tmp_path / "v.txt", ["1984", "fox"])[0]) == {"1984", "fox"}
 
 
 @pytest.mark.parametrize("kind", ["S", "O"])
@@ -94,7 +94,7 @@ def test_hdf5_with_fixed_and_with_variable_bytes(tmp_path, kind):
 def test_wrong_text_is_refused_with_its_line(tmp_path, content, message):
     (tmp_path / "v.txt").write_bytes(content)
     with pytest.raises(BadInput, match=message) as caught:
-        read_word_vectors(tmp_path / "v.txt", ["fox"])
+        _read_word_vectors(tmp_path / "v.txt", ["fox"])
     assert str(tmp_path / "v.txt") in str(caught.value)
 
 
@@ -113,11 +113,11 @@ def test_wrong_text_is_refused_with_its_line(tmp_path, content, message):
 )
 def test_another_layout_of_hdf5_is_refused(tmp_path, change, message):
     with pytest.raises(BadInput, match=message):
-        read_word_vectors(as_hf5(tmp_path / "v.hf5", **change), ["fox"])
+        _read_word_vectors(as_hf5(tmp_path / "v.hf5", **change), ["fox"])
 
 
 def test_a_truncated_hdf5_file_is_refused(tmp_path):
     path = as_hf5(tmp_path / "v.hf5")
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(BadInput, match=r"v\.hf5 can't be read as HDF5"):
-        read_word_vectors(path, ["fox"])
+        _read_word_vectors(path, ["fox"])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qaemb.encoding.redundancy import cluster_table, find_redundancy
+from qaemb.encoding.redundancy import find_redundancy
 from qaemb.errors import BadInput
 from qaemb.report import draw, render
 from qaemb.report.figures import bars_figure, redundancy_figure
@@ -39,7 +39,7 @@ def written(settings, workspace, write_outputs):
     parts += [("UTS02", "all", [0.0444, 0.0, 0.0311, 0.0])]
     pd.concat([numbers(*part) for part in parts]).to_csv(folder / "questions.csv", index=False)
     found = find_redundancy(QUESTIONS, R, 0.5)
-    cluster_table(found).to_csv(folder / "clusters.csv", index=False)
+    found.table().to_csv(folder / "clusters.csv", index=False)
     pd.DataFrame(R, columns=QUESTIONS).to_parquet(folder / "redundancy.parquet")
     sets = {"subject": "UTS01", "scope": "all", "kind": ["cluster", "space"], "name": ["food", "whole"]}
     sets |= {"n_features": [2, 4], "unique_r": [0.0777, 0.2], "unique_r_low": 0.01, "unique_r_high": 0.3}
@@ -112,11 +112,11 @@ def test_bars_are_pale_where_the_interval_holds_0_and_coloured_by_sign():
 
 
 def test_the_redundancy_map_shows_r_and_grey_for_a_question_that_never_varies():
-    table = cluster_table(find_redundancy(QUESTIONS, R, 0.5))
+    table = find_redundancy(QUESTIONS, R, 0.5).table()
     places = [QUESTIONS.index(name) for name in table["question"]]
     image = pixels(redundancy_figure("t", R[np.ix_(places, places)], table))
     assert share(image, (0x9A / 255, 0xA3 / 255, 0xAD / 255)) > 0.05
     many = [f"q{i}" for i in range(80)]
     values = np.kron(np.eye(40), np.ones((2, 2)))
     found = find_redundancy(many, values, 0.5)
-    assert len(redundancy_figure("t", values[np.ix_(found.order, found.order)], cluster_table(found))) > 1000
+    assert len(redundancy_figure("t", values[np.ix_(found.order, found.order)], found.table())) > 1000

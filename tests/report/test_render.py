@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from qaemb.encoding.metrics import METRICS
 from qaemb.report import draw, render
 from qaemb.report.data import DriftFacts
 from qaemb.report.draw import file_name
@@ -82,6 +83,13 @@ def test_the_page_says_the_numbers(findings):
     assert "47" in text  # voxels above chance
     assert "there is no ceiling" not in text
     assert "▲" in text
+
+
+def test_every_metric_with_a_title_has_a_column(findings):
+    text = render(replace(findings, maps=()), draw(replace(findings, maps=())))
+    titles = [metric.title for metric in METRICS if metric.title]
+    assert titles == ["ceiling", "of ceiling", "CC_norm", "above chance"]
+    assert all(f'<th class="n">{title}</th>' in text for title in titles)
 
 
 def test_a_missing_ceiling_is_said(findings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qaemb.encoding.moments import feature_moments, target_moments
+from qaemb.encoding.ridge import FeatureMoments, TargetMoments
 from qaemb.selection.greedy import RidgeSums, greedy_order
 
 ALPHAS = np.array([1.0, 30.0, 1000.0])
@@ -22,8 +22,8 @@ def subject(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def sums(x: np.ndarray, y: np.ndarray, parts: np.ndarray) -> RidgeSums:
-    features = feature_moments([(x, parts)], 3, x.shape[1])
-    return RidgeSums(features, target_moments([(x, y, parts)], (3, x.shape[1], y.shape[1])), (0, 1, 2))
+    features = FeatureMoments.of_rows([(x, parts)], 3, x.shape[1])
+    return RidgeSums(features, TargetMoments.of_rows([(x, y, parts)], (3, x.shape[1], y.shape[1])), (0, 1, 2))
 
 
 def plain_r(x: np.ndarray, y: np.ndarray, parts: np.ndarray, questions: list[int]) -> float:

@@ -28,7 +28,7 @@ def test_without_sizes_those_that_the_path_visits_are_made():
     assert sizes == sorted(set(sizes))
     assert sizes[0] >= 1
     assert sizes[-1] == 8
-    path = METHODS["elastic_net"](training(), sizes, own)
+    path = METHODS["elastic_net"].propose(training(), sizes, own)
     assert [len(subset.features) for subset in path] == sizes
     assert all(subset.features == tuple(sorted(subset.features)) for subset in path)
 
@@ -44,18 +44,18 @@ def test_an_impossible_size_is_named(size):
 
 
 def test_random_subsets_have_the_sizes_and_repeat_with_the_seed():
-    drawn = METHODS["random"](training(), [2, 5], settings(n_random=4))
+    drawn = METHODS["random"].propose(training(), [2, 5], settings(n_random=4))
     assert [(subset.size, subset.repeat) for subset in drawn] == [(k, r) for k in (2, 5) for r in range(4)]
     assert all(len(set(subset.features)) == subset.size for subset in drawn)
     assert len({subset.features for subset in drawn[:4]}) > 1
-    again = METHODS["random"](training(), [5], settings(n_random=2))
+    again = METHODS["random"].propose(training(), [5], settings(n_random=2))
     assert [subset.features for subset in again] == [subset.features for subset in drawn[4:6]]
-    other = METHODS["random"](training(), [2, 5], settings(n_random=4, seed=1))
+    other = METHODS["random"].propose(training(), [2, 5], settings(n_random=4, seed=1))
     assert [subset.features for subset in other] != [subset.features for subset in drawn]
 
 
 def test_most_frequent_goes_by_the_share_of_yes_then_by_the_mean_answer():
-    found = METHODS["most_frequent"](training(), [1, 3, 5], settings())
+    found = METHODS["most_frequent"].propose(training(), [1, 3, 5], settings())
     assert [subset.features for subset in found] == [(2,), (2, 3, 6), (0, 2, 3, 6, 7)]
 
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from qaemb.encoding.fit import fit_block
+from qaemb.encoding.fit import fit_voxels
 from qaemb.encoding.plan import plan_fit
 from qaemb.encoding.recording import delayed, open_recordings
+from qaemb.encoding.solvers import plain_solver
 from qaemb.features.space import Space
 from qaemb.selection.scoring import score_sets
 from qaemb.selection.training import story_folds
@@ -15,7 +16,7 @@ SETS = [(0,), (1, 4, 7), tuple(range(12))]
 
 
 @pytest.mark.parametrize("protocol", ["strict", "reference"])
-def test_a_set_scores_what_a_space_of_its_questions_alone_scores(world, protocol):
+def test_a_set_scores_what_a_space_of_its_questions_alone_scores(world, protocol, tmp_path):
     settings = world.settings(protocol=protocol).encode
     recordings = world.recordings()
     scores = score_sets(recordings[0], SETS, [], story_folds(recordings, settings), settings)
@@ -24,9 +25,10 @@ def test_a_set_scores_what_a_space_of_its_questions_alone_scores(world, protocol
         space = Space([world.names[i] for i in features], values)
         folder = world.workspace.dataset / "responses"
         (alone,) = open_recordings(["S1"], space, world.stories, [1, 2], folder)
-        block = fit_block(alone, plan_fit(alone, settings), settings, slice(0, 24))
+        plan = plan_fit(alone, settings)
+        found = fit_voxels(alone, plan, settings, plain_solver(plan, settings), tmp_path)
         # The stage `encode` sums in single precision.
-        assert scores.test[features] == pytest.approx(np.nanmean(block.r), abs=1e-5)
+        assert scores.test[features] == pytest.approx(np.nanmean(found.r), abs=1e-5)
 
 
 def held_out_r(x, y, train, held, alpha) -> np.ndarray:
@@ -44,7 +46,7 @@ def test_nested_scores_are_plain_nested_cross_validation_on_rows(world, number):
     asked = [(0, SETS[0]), (1, SETS[1]), (2, SETS[1]), (2, SETS[2])]
     scores = score_sets(recording, [], asked, fold_of, settings)
     parts = np.concatenate([np.full(len(own), fold_of[story]) for story, own in recording.train.items()])
-    y = np.vstack([recording.read(slice(0, 24))[0][story] for story in recording.train])
+    y = np.vstack([recording.read(slice(0, 24)).responses[story] for story in recording.train])
     y = y[:, y.any(axis=0)]  # without the NaN voxel of S1
     for fold, features in asked:
         x = np.vstack([delayed(own[:, list(features)], [1, 2]) for own in recording.train.values()])

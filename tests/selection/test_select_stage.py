@@ -9,6 +9,7 @@ import yaml
 from qaemb.errors import BadParameter
 from qaemb.files import read_json
 from qaemb.questions.sets import read_set_file
+from qaemb.selection.methods import METHODS, Method, Subset
 from qaemb.stages.select import select
 from qaemb.workspace import Workspace
 
@@ -171,3 +172,14 @@ def test_another_method_chooses_where_it_stands_first(world, method, how):
     assert set(entry[entry["chosen"]]["question"]) == set(content["questions"])
     curve = pd.read_csv(world.workspace.selection("qa") / "curve.csv")
     assert list(dict.fromkeys(curve["method"])) == [method, "elastic_net", "random", "most_frequent"]
+
+
+def test_a_method_of_ones_own_has_its_name_in_the_provenance(world, monkeypatch):
+    def first(training, sizes, settings):
+        return [Subset("greedy", 0, size, tuple(range(size))) for size in sizes]
+
+    method = Method(first, lambda subset, settings: f"the first {subset.size} questions", look=("#000000", "-"))
+    monkeypatch.setitem(METHODS, "greedy", method)
+    select(world.settings(methods=["greedy"], sizes=[2, 4], n_random=1), world.workspace, "qa")
+    content = yaml.safe_load((world.workspace.selected / "qa.yaml").read_text())
+    assert content["provenance"].startswith(f"the first {len(content['questions'])} questions on all train stories")

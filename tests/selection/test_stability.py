@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from qaemb.selection.elastic_net import Products, solve_elastic_net
-from qaemb.selection.methods import Shares, shares
+from qaemb.selection.methods import _Shares, _shares
 
 PLANTED = (2, 7, 11)
 
@@ -21,18 +21,18 @@ def halves(n: int, seed: int = 0) -> list[Products]:
 def test_planted_questions_are_kept_on_every_half_and_noise_on_few():
     own = halves(20)
     top = max(products.largest_alpha() for products in own)
-    found = shares(own, np.geomspace(top, 0.02 * top, 20), 0.9, 3)
+    found = _shares(own, np.geomspace(top, 0.02 * top, 20), 0.9, 3)
     place = found.at_size(3, 0.9)
-    assert (found.kept[place, list(PLANTED)] >= 0.9).all()
-    assert np.delete(found.kept[place], PLANTED).max() <= 0.2
+    assert (found.share[place, list(PLANTED)] >= 0.9).all()
+    assert np.delete(found.share[place], PLANTED).max() <= 0.2
     assert set(found.order(0.9)[:3].tolist()) == set(PLANTED)
 
 
 def test_a_share_is_that_of_halves_solved_one_by_one():
     own = halves(5)
     alphas = np.geomspace(own[0].largest_alpha(), 0.05 * own[0].largest_alpha(), 6)
-    found = shares(own, alphas, 1.0, 15)
-    for row, alpha in zip(found.kept, alphas, strict=False):
+    found = _shares(own, alphas, 1.0, 15)
+    for row, alpha in zip(found.share, alphas, strict=False):
         plain = np.mean([np.any(solve_elastic_net(products, alpha) != 0, axis=1) for products in own], axis=0)
         np.testing.assert_array_equal(row, plain)
 
@@ -40,15 +40,15 @@ def test_a_share_is_that_of_halves_solved_one_by_one():
 def test_it_stops_where_enough_questions_are_stable():
     own = halves(4)
     alphas = np.geomspace(own[0].largest_alpha(), 0.01 * own[0].largest_alpha(), 12)
-    found = shares(own, alphas, 0.9, 3)
+    found = _shares(own, alphas, 0.9, 3)
     assert len(found.alphas) < 12
-    assert (found.kept >= 0.9).sum(axis=1).tolist()[-1] >= 3
-    assert ((found.kept >= 0.9).sum(axis=1) < 3)[:-1].all()
+    assert (found.share >= 0.9).sum(axis=1).tolist()[-1] >= 3
+    assert ((found.share >= 0.9).sum(axis=1) < 3)[:-1].all()
 
 
 def test_order_is_by_the_penalty_of_the_threshold_then_by_the_mean_share():
     kept = np.array([[0.0, 0.2, 0.9, 0.0], [0.9, 1.0, 0.9, 0.1], [1.0, 1.0, 1.0, 0.4]])
-    found = Shares(np.array([3.0, 2.0, 1.0]), kept)
+    found = _Shares(np.array([3.0, 2.0, 1.0]), kept)
     assert found.order(0.9).tolist() == [2, 1, 0, 3]
     assert [found.at_size(size, 0.9) for size in (1, 2, 3, 4)] == [0, 1, 1, 2]
     # The paper's threshold: on all halves.

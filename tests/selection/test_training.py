@@ -10,9 +10,8 @@ import pytest
 
 from qaemb.encoding.recording import delayed, open_recordings
 from qaemb.features.space import Space
-from qaemb.selection.elastic_net import training_products
 from qaemb.selection.methods import METHODS, Training
-from qaemb.selection.training import story_folds, training_sets
+from qaemb.selection.training import _training_products, story_folds, training_sets
 
 METHODS_MADE = ["greedy", "stability", "elastic_net"]
 
@@ -32,7 +31,7 @@ def test_all_stories_come_first_then_these_without_each_fold(world):
     for i, own in enumerate(sets):
         stories = [story for story in ("a", "c", "d") if fold_of[story] != i - 1]
         members = np.array([[True] * len(stories)])
-        (alone,) = training_products(world.recordings(), members, stories, 0.9, 10)
+        (alone,) = _training_products(world.recordings(), members, stories, 0.9, 10)
         np.testing.assert_allclose(own.products.gram, alone.gram, atol=1e-12)
         np.testing.assert_allclose(own.products.cross @ own.products.cross.T, alone.cross @ alone.cross.T, atol=1e-12)
         assert own.ridge[0].features.n[list(own.ridge[0].parts)].sum() == sum(
@@ -44,7 +43,7 @@ def test_halves_are_of_half_of_the_stories_of_the_set(world):
     sets, fold_of = sets_of(world)
     singles = {}
     for story in ("a", "c", "d"):
-        (singles[story],) = training_products(world.recordings(), np.array([[True]]), [story], 0.9, 10)
+        (singles[story],) = _training_products(world.recordings(), np.array([[True]]), [story], 0.9, 10)
     for i, own in enumerate(sets):
         assert len(own.halves) == 4
         inside = [story for story in singles if fold_of[story] != i - 1]
@@ -60,7 +59,7 @@ def test_greedys_sums_are_those_of_the_rows(world):
     for fold in own.parts:
         stories = [story for story in recording.train if fold_of[story] == fold]
         x = np.vstack([delayed(recording.train[story], [1, 2]) for story in stories])
-        y = np.vstack([recording.read(slice(0, 24))[0][story] for story in stories])
+        y = np.vstack([recording.read(slice(0, 24)).responses[story] for story in stories])
         np.testing.assert_allclose(own.features.xx[fold], x.T @ x, atol=1e-9)
         np.testing.assert_allclose(own.targets.xy[fold], x.T @ y, atol=1e-9)
 
@@ -86,7 +85,7 @@ def test_a_held_out_fold_changes_nothing_in_the_sets_made_without_it(world, tmp_
     after, _ = sets_of(world, folder)
     settings = world.settings(methods=METHODS_MADE, n_resamples=4).select
     for name in (*METHODS_MADE, "most_frequent"):
-        proposed = [METHODS[name](own[3], [1, 3, 5], settings) for own in (before, after)]
+        proposed = [METHODS[name].propose(own[3], [1, 3, 5], settings) for own in (before, after)]
         assert proposed[0] == proposed[1], name
     assert not np.allclose(before[0].products.cross, after[0].products.cross)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qaemb.stimuli.segmentation import StoryWords
+from qaemb.stimuli.segments import StoryWords
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from qaemb.errors import BadInput
+from qaemb.folds import held_out_in_turn, in_runs
 from qaemb.settings import TaskSettings
 from qaemb.tasks.retrieval import _problem, _splits, evaluate_retrieval
-from qaemb.tasks.retrieval.fit import N_STEPS, Fold, fit_and_score, inner_folds, per_query
+from qaemb.tasks.retrieval.fit import N_STEPS, Fold, fit_and_score, per_query
 from qaemb.tasks.retrieval.sets import RetrievalSet
 
 from .worlds import features_of, planted_set
@@ -172,4 +173,4 @@ def test_every_step_is_told():
     told = []
     fit_and_score(Fold(_problem(data, features), np.arange(15), np.arange(15, 20), 0, lambda: told.append(1)))
     assert len(told) == N_STEPS
-    assert sorted(np.concatenate([held for _, held in inner_folds(7, 3, 0)])) == list(range(7))
+    assert sorted(np.concatenate([held for _, held in held_out_in_turn(in_runs(7, 3, 0))])) == list(range(7))

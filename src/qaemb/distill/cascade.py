@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from qaemb.answers.cascade import ALWAYS_ASK, Band, Evidence, Thresholds, outside
 from qaemb.distill.bounds import clusters_needed, fit_curves, risk_is_below, upper_bound
 from qaemb.errors import BadInput, BadParameter
+from qaemb.folds import split_off
 
 __all__ = ["CalibrationCells", "Evidence", "Thresholds", "calibrate", "texts_needed"]
 
@@ -140,8 +141,7 @@ def _parts(
             f"{n_texts} texts can't show an agreement of {target:g} with confidence {confidence:g}, whatever they are "
             f"answered; it takes at least {needed} texts, and several times as many to save most of the calls"
         )
-    order = np.random.default_rng(seed).permutation(n_texts)
-    chosen = np.isin(text, order[: _n_shaping(n_texts)])
+    chosen = np.isin(text, split_off(n_texts, _n_shaping(n_texts), seed)[0])
     student, yes = np.asarray(cells.student, np.float64), np.asarray(cells.teacher) > 0
 
     def part(own: NDArray[np.bool_]) -> _Part:

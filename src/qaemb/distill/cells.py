@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from qaemb.errors import BadInput, BadParameter
+from qaemb.folds import split_off
 from qaemb.stats import probability
 
 Rows = NDArray[np.int64]
@@ -93,7 +94,7 @@ def split_groups(groups: Sequence[str], held_out_share: float, seed: int) -> tup
     if len(names) < 2:
         raise BadInput(f"{len(names)} stories can't be split into train and held-out stories; give at least two")
     n_held_out = min(max(1, round(held_out_share * len(names))), len(names) - 1)
-    chosen = {names[i] for i in np.random.default_rng(seed).permutation(len(names))[:n_held_out]}
+    chosen = {names[i] for i in split_off(len(names), n_held_out, seed)[0]}
     held_out = np.array([group in chosen for group in groups])
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
@@ -105,8 +106,8 @@ def split_questions(n: int, n_unseen: int, seed: int) -> tuple[Rows, Rows]:
     """
     if not 0 < n_unseen < n:
         raise BadParameter(f"n_unseen is {n_unseen} of {n} questions; leave at least one on each side")
-    order = np.random.default_rng(seed).permutation(n)
-    return np.sort(order[n_unseen:]), np.sort(order[:n_unseen])
+    unseen, others = split_off(n, n_unseen, seed)
+    return others, unseen
 
 
 def _check_strings(kind: str, values: Sequence[str]) -> None:

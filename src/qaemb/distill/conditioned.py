@@ -11,7 +11,7 @@ Where only a share of the learnt score is to count, slope and bias are fitted ag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -23,6 +23,7 @@ from qaemb.answers.students.parts import kernel
 from qaemb.distill.cells import Rows, TeacherCells
 from qaemb.distill.grades import question_aucs
 from qaemb.errors import BadInput
+from qaemb.folds import every_nth, held_out_in_turn
 
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -87,7 +88,7 @@ def fit_conditioned(
         raise BadInput(f"{len(cells.questions)} questions are too few to learn how questions relate; teach at least 10")
     texts = _Texts(vectors[train], cells.rows(train))
     held = vectors[held_out], cells.rows(held_out)
-    folds = list(_folds(len(cells.questions), settings.n_folds, settings.seed))
+    folds = list(held_out_in_turn(every_nth(len(cells.questions), settings.n_folds, settings.seed)))
     similar = _similarities(held[0], questions)
     best: tuple[float, dict[str, float], Floats] | None = None
     for penalty in settings.penalties:
@@ -128,14 +129,6 @@ class _Texts:
     def weights(self, penalty: float) -> Vectors:
         """Return ridge weights (D, taught questions)."""
         return (self._basis @ (self._cross / (self._values + penalty)[:, None])).astype(np.float32)
-
-
-def _folds(n: int, n_folds: int, seed: int) -> Iterator[tuple[Rows, Rows]]:
-    """Yield (taught, left out) question numbers."""
-    order = np.random.default_rng(seed).permutation(n)
-    for fold in range(n_folds):
-        out = np.sort(order[fold::n_folds])
-        yield np.setdiff1d(order, out), out
 
 
 def _smoother(questions: Vectors, width: float, smoothing: float) -> Floats:

@@ -1,6 +1,6 @@
 """Two models on one subject, voxel by voxel and on the mean, from what they predict on the same test rows.
 
-Claims about subjects as a population: each subject is one number, never its voxels pooled with those of others.
+Claims about subjects as a population count each subject as one number, never its voxels pooled with those of others.
 """
 
 from __future__ import annotations
@@ -10,22 +10,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
+from qaemb.arrays import Array
 from qaemb.encoding.jackknife import Interval, Jackknife, block_stories, confidence, jackknife_r, paired_difference
 from qaemb.encoding.scores import ALPHA, q_values
 
-_Array = NDArray[np.float64]
+_P = 0.05
+_EXACT_UP_TO = 20  # subjects: 2^20 sign patterns fit in memory; of more subjects as many patterns are drawn
 
 
 @dataclass(frozen=True)
 class PairedBlock:
     """Some voxels: what A and B predict and what was measured, each (n_trs, v) a test story, no NaN."""
 
-    a: Sequence[_Array]
-    b: Sequence[_Array]
-    measured: Sequence[_Array]
+    a: Sequence[Array]
+    b: Sequence[Array]
+    measured: Sequence[Array]
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,10 @@ class Comparison:
     `q` is the false discovery rate over these voxels; `mean` is the mean over voxels of r of A minus that of B.
     """
 
-    r_a: _Array
-    r_b: _Array
+    r_a: Array
+    r_b: Array
     voxels: Interval
-    q: _Array
+    q: Array
     mean: float
     mean_interval: Interval
 
@@ -60,20 +61,16 @@ def compare_voxels(blocks: Iterable[PairedBlock], n_rows: Sequence[int], block_t
     """
     story = block_stories(n_rows, block_trs)
     left_out = np.zeros(len(story))
-    found: list[tuple[_Array, _Array, Interval]] = []
+    rows: list[tuple[Array, ...]] = []  # of each block: r of A, r of B, ends and p of the interval
     for block in blocks:
-        a, b = (jackknife_r(own, block.measured, block_trs) for own in (block.a, block.b))
+        a, b = (jackknife_r(predicted, block.measured, block_trs) for predicted in (block.a, block.b))
         difference = paired_difference(a, b)
         left_out += difference.left_out.sum(axis=1)
-        found.append((a.value, b.value, confidence(difference)))
-    r_a, r_b = (np.concatenate([own[i] for own in found]) for i in (0, 1))
-    low, high, p = (np.concatenate([getattr(own[2], name) for own in found]) for name in ("low", "high", "p"))
+        interval = confidence(difference)
+        rows.append((a.value, b.value, interval.low, interval.high, interval.p))
+    r_a, r_b, low, high, p = (np.concatenate(values) for values in zip(*rows, strict=True))
     mean = Jackknife((r_a - r_b).mean(), left_out / len(r_a), story)
     return Comparison(r_a, r_b, Interval(low, high, p), q_values(p), float(mean.value), confidence(mean))
-
-
-_P = 0.05
-_EXACT_UP_TO = 20  # subjects: 2^20 sign patterns fit in memory; of more subjects as many patterns are drawn
 
 
 @dataclass(frozen=True)
@@ -91,6 +88,27 @@ class GroupDifference:
     smallest_p: float
     n_above: int
 
+    def claims(self, a: str, b: str) -> list[str]:
+        """Return, in sentences, what can and what can't be said of models `a` and `b` in subjects not measured."""
+        if self.n == 1:
+            return ["1 subject: this says something about this subject and nothing about others."]
+        numbers = (
+            f"{self.n} subjects: mean difference {self.mean:+.4f}, 95 % t interval {self.low:+.4f} to "
+            f"{self.high:+.4f}; {a} above {b} in {self.n_above}; sign-flip p {self.p:.3g}, "
+            f"the smallest that {self.n} subjects can give is {self.smallest_p:.3g}."
+        )
+        if self.smallest_p > _P:
+            claim = (
+                f"Can't be said: that {a} is above {b} in the population of subjects; it takes 5 to reach p < .05. "
+                "The t interval supposes normal differences, which so few can't show. "
+                "Can be said: what the lines above say of each subject."
+            )
+        elif self.p < _P:
+            claim = f"Can be said: {a} is above {b} in the population that these subjects were drawn from (one-sided)."
+        else:
+            claim = f"Can't be said: that {a} is above {b} in the population of subjects, nor that it isn't."
+        return [numbers, claim]
+
 
 def group_difference(differences: Sequence[float]) -> GroupDifference:
     """Return what one difference a subject says of the population of subjects; at least one subject."""
@@ -100,11 +118,11 @@ def group_difference(differences: Sequence[float]) -> GroupDifference:
     if n > 1:
         half = float(stats.t.isf(_P / 2, n - 1) * values.std(ddof=1) / math.sqrt(n))
     return GroupDifference(
-        n, mean, mean - half, mean + half, sign_flip_p(values), 2.0 ** -min(n, _EXACT_UP_TO), int((values > 0).sum())
+        n, mean, mean - half, mean + half, _sign_flip_p(values), 2.0 ** -min(n, _EXACT_UP_TO), int((values > 0).sum())
     )
 
 
-def sign_flip_p(values: NDArray[np.float64]) -> float:
+def _sign_flip_p(values: Array) -> float:
     """Return the share of all sign patterns whose mean is not below the mean of the values (one-sided).
 
     If A and B were alike in the population, each subject's difference could as well have had the other sign. Exact for
@@ -121,25 +139,3 @@ def sign_flip_p(values: NDArray[np.float64]) -> float:
     for value in values:
         sums += np.where(rng.random(n) < 0.5, value, -value)
     return float((1 + (sums >= values.sum() - tolerance).sum()) / (1 + n))
-
-
-def claims(found: GroupDifference, a: str, b: str) -> list[str]:
-    """Return, in sentences, what can and what can't be said about subjects that were not measured."""
-    if found.n == 1:
-        return ["1 subject: this says something about this subject and nothing about others."]
-    said = [
-        f"{found.n} subjects: mean difference {found.mean:+.4f}, 95 % t interval {found.low:+.4f} to "
-        f"{found.high:+.4f}; {a} above {b} in {found.n_above}; sign-flip p {found.p:.3g}, "
-        f"the smallest that {found.n} subjects can give is {found.smallest_p:.3g}."
-    ]
-    if found.smallest_p > _P:
-        said.append(
-            f"Can't be said: that {a} is above {b} in the population of subjects; it takes 5 to reach p < .05. "
-            "The t interval supposes normal differences, which so few can't show. "
-            "Can be said: what the lines above say of each subject."
-        )
-    elif found.p < _P:
-        said.append(f"Can be said: {a} is above {b} in the population that these subjects were drawn from (one-sided).")
-    else:
-        said.append(f"Can't be said: that {a} is above {b} in the population of subjects, nor that it isn't.")
-    return said

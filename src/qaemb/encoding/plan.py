@@ -1,25 +1,24 @@
-"""Protocols: which train rows choose the penalty. Test rows are in none of them.
+"""Protocols, which say what train rows choose the penalty, and what a fit needs of the features.
 
-Protocol `paper` differs in more than that and has a fit of its own (encoding/paper/fit.py);
-docs/protocols.md compares all.
-
-What a fit is planned from: folds, products of the features, design matrices; nothing of the responses.
+Test rows are in no part of a protocol. Protocol `paper` differs in more than its held-out rows and has a fit of its own
+(encoding/paper/fit.py); docs/protocols.md compares all. A plan holds folds, products of the features and design
+matrices, nothing of the responses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from qaemb.encoding.moments import Array, FeatureMoments, TargetMoments, feature_moments, target_moments
+from qaemb.arrays import Array, Floats, Integers
 from qaemb.encoding.recording import Recording
-from qaemb.encoding.ridge import RidgePlan, plan_ridge, row_space
+from qaemb.encoding.ridge import FeatureMoments, RidgePlan, Spectrum, TargetMoments, plan_ridge
 from qaemb.errors import BadInput, BadParameter
+from qaemb.folds import deal_by_size
 from qaemb.settings import EncodeSettings
 
 _PAPER_SHARE = 0.18  # of the paper's train rows, held out in a draw
@@ -33,33 +32,45 @@ class Partition:
     held-out sets, averaged over them, is highest; the model is then fitted on all parts.
     """
 
-    part_of: dict[str, NDArray[np.int64]]
+    part_of: dict[str, Integers]
     n_parts: int
     held: tuple[tuple[int, ...], ...]
 
+    @classmethod
+    def of_folds(cls, n_rows: Mapping[str, int], fold_of: Mapping[str, int], n_folds: int) -> Partition:
+        """Return folds of whole stories, each held out once; `n_rows` is story -> rows, `fold_of` story -> fold."""
+        part_of = {story: np.full(n, fold_of[story]) for story, n in n_rows.items()}
+        return cls(part_of, n_folds, tuple((fold,) for fold in range(n_folds)))
 
-def strict(n_rows: dict[str, int], settings: EncodeSettings) -> Partition:
-    """Return `n_folds` folds of whole stories, about equal in rows, each held out once.
+    def features(self, designs: Iterable[tuple[str, Array]], n_columns: int) -> FeatureMoments:
+        """Return the moments of design matrices (n_trs, n_columns) of the train stories, given with their names."""
+        bar = tqdm(designs, desc="feature products", total=len(self.part_of), unit="story", leave=False)
+        rows = ((design, self.part_of[story]) for story, design in bar)
+        return FeatureMoments.of_rows(rows, self.n_parts, n_columns)
 
-    Stories are dealt in an order drawn from the seed, each to the fold with the fewest rows so far. BadInput if there
-    are fewer stories than folds.
+    def targets(self, designs: Iterable[tuple[str, Floats]], responses: Mapping[str, Floats]) -> TargetMoments:
+        """Return the moments of responses, story -> (n_trs, v), with the design matrices of the same stories."""
+        pairs = iter(designs)
+        first = next(pairs)
+        rows = ((design, responses[story], self.part_of[story]) for story, design in (first, *pairs))
+        return TargetMoments.of_rows(rows, (self.n_parts, first[1].shape[1], responses[first[0]].shape[1]))
+
+
+def deal_stories(n_rows: Mapping[str, int], settings: EncodeSettings) -> dict[str, int]:
+    """Return story -> one of `n_folds` folds, about equal in rows; `n_rows` is story -> rows.
+
+    BadInput if there are fewer stories than folds.
     """
     if len(n_rows) < settings.n_folds:
         raise BadInput(f"{len(n_rows)} train stories can't make {settings.n_folds} folds; lower encode.n_folds")
-    names = list(n_rows)
-    order = np.random.default_rng(settings.seed).permutation(len(names))
-    filled = np.zeros(settings.n_folds, dtype=np.int64)
-    fold_of = {}
-    for name in (names[i] for i in order):
-        fold = int(filled.argmin())
-        fold_of[name] = np.full(n_rows[name], fold)
-        filled[fold] += n_rows[name]
-    return Partition(
-        {name: fold_of[name] for name in names}, settings.n_folds, tuple((fold,) for fold in range(settings.n_folds))
-    )
+    return deal_by_size(n_rows, settings.n_folds, settings.seed)
 
 
-def reference(n_rows: dict[str, int], settings: EncodeSettings) -> Partition:
+def _strict(n_rows: Mapping[str, int], settings: EncodeSettings) -> Partition:
+    return Partition.of_folds(n_rows, deal_stories(n_rows, settings), settings.n_folds)
+
+
+def _reference(n_rows: Mapping[str, int], settings: EncodeSettings) -> Partition:
     """Return two parts: the last `holdout` of all train rows, in the order of the stories, is held out once.
 
     The protocol of the reference scores on lebel_pcs; the cut may fall inside a story, so held-out
@@ -71,7 +82,7 @@ def reference(n_rows: dict[str, int], settings: EncodeSettings) -> Partition:
     return Partition(dict(zip(n_rows, parts, strict=True)), 2, ((1,),))
 
 
-def random_chunks(n_rows: dict[str, int], settings: EncodeSettings) -> Partition:
+def random_chunks(n_rows: Mapping[str, int], settings: EncodeSettings) -> Partition:
     """Return `n_bootstraps` held-out sets of `n_chunks` chunks of `chunk_trs` rows, drawn at random each time.
 
     Chunks are cut from all train rows in the order of the stories, whatever story they fall in, so held-out rows lie
@@ -98,22 +109,17 @@ def random_chunks(n_rows: dict[str, int], settings: EncodeSettings) -> Partition
     return Partition(dict(zip(n_rows, parts, strict=True)), len(patterns), held)
 
 
-def _refuse_paper(n_rows: dict[str, int], settings: EncodeSettings) -> Partition:
+def _refuse_paper(n_rows: Mapping[str, int], settings: EncodeSettings) -> Partition:
     raise BadParameter(
         "encode.protocol: `paper` belongs to the stage `encode` alone; for anything else that is fitted set `strict`"
     )
 
 
-PROTOCOLS: dict[str, Callable[[dict[str, int], EncodeSettings], Partition]] = {
-    "strict": strict,
-    "reference": reference,
+PROTOCOLS: dict[str, Callable[[Mapping[str, int], EncodeSettings], Partition]] = {
+    "strict": _strict,
+    "reference": _reference,
     "paper": _refuse_paper,
 }
-
-
-def alphas_of(settings: EncodeSettings) -> Array:
-    """Return the penalties to choose from, in the unit of X'X (a sum over rows, not a mean)."""
-    return np.logspace(*settings.alphas_log10)
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ class FitPlan:
     partition: Partition
     basis: Array | None
     ridge: RidgePlan
-    designs: dict[str, NDArray[np.floating]]
+    designs: dict[str, Floats]
 
 
 def plan_fit(recording: Recording, settings: EncodeSettings, reduce: bool = True) -> FitPlan:
@@ -135,26 +141,16 @@ def plan_fit(recording: Recording, settings: EncodeSettings, reduce: bool = True
     with threadpool_limits(settings.threads, "blas"):
         partition = PROTOCOLS[settings.protocol](recording.train_rows(), settings)
         basis = None
-        if reduce and recording.n_columns > sum(recording.train_rows().values()):
-            basis = row_space(np.vstack([design for _, design in recording.designs()]))
-        ridge = plan_ridge(recording_moments(recording, partition, basis), partition.held, settings.precision)
-        designs = {story: _project(design, basis).astype(settings.precision) for story, design in recording.designs()}
+        if reduce and recording.is_wide:
+            basis = Spectrum.of_rows(np.vstack([design for _, design in recording.designs()])).vectors
+        n_columns = recording.n_columns if basis is None else basis.shape[1]
+        moments = partition.features(in_basis(recording.designs(), basis), n_columns)
+        ridge = plan_ridge(moments, partition.held, settings.precision)
+        designs = {s: design.astype(settings.precision) for s, design in in_basis(recording.designs(), basis)}
         return FitPlan(partition, basis, ridge, designs)
 
 
-def recording_moments(recording: Recording, partition: Partition, basis: Array | None = None) -> FeatureMoments:
-    """Return the moments of a recording's train design matrix, in the basis if one is given."""
-    shown = tqdm(recording.designs(), desc="feature products", total=len(recording.train), unit="story", leave=False)
-    rows = ((_project(design, basis), partition.part_of[story]) for story, design in shown)
-    return feature_moments(rows, partition.n_parts, recording.n_columns if basis is None else basis.shape[1])
-
-
-def block_moments(recording: Recording, partition: Partition, responses: dict[str, Array]) -> TargetMoments:
-    """Return the moments of train responses, story -> (n_trs, v)."""
-    rows = ((design, responses[story], partition.part_of[story]) for story, design in recording.designs())
-    n_voxels = next(iter(responses.values())).shape[1]
-    return target_moments(rows, (partition.n_parts, recording.n_columns, n_voxels))
-
-
-def _project(design: Array, basis: Array | None) -> Array:
-    return design if basis is None else design @ basis
+def in_basis(designs: Iterable[tuple[str, Array]], basis: Array | None) -> Iterator[tuple[str, Array]]:
+    """Yield design matrices (n_trs, columns), with the names of their stories, in a basis; None: as they are."""
+    for story, design in designs:
+        yield story, design if basis is None else design @ basis

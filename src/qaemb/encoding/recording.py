@@ -1,13 +1,8 @@
-"""Responses of one subject, read from its HDF5 file in blocks of voxels.
-
-Design matrices: z-scored per story, delayed inside the story.
-
-One subject's stories: z-scored features and responses, checked to belong together.
-"""
+"""One subject's stories: z-scored features with their delays, and responses in blocks of voxels from an HDF5 file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import DTypeLike, NDArray
 
-from qaemb.encoding.moments import Array
+from qaemb.arrays import Array, Floats, Integers, Mask
+from qaemb.encoding.ridge_cv import shares_of
 from qaemb.errors import BadInput, BadParameter
 from qaemb.features.space import Space, zscore
 
@@ -45,7 +41,7 @@ class ResponseFile:
         with h5py.File(self.path, "r") as file:
             return file["data"][story][:, voxels].astype(dtype, copy=False)
 
-    def read_repeats(self, story: str, voxels: slice) -> NDArray[np.float64] | None:
+    def read_repeats(self, story: str, voxels: slice) -> Array | None:
         """Return the repeats (repeats, n_trs, voxels) of a story, None where there are none."""
         if story not in self.n_repeats:
             return None
@@ -53,10 +49,7 @@ class ResponseFile:
             return file["repeats"][story][:, :, voxels].astype(np.float64)
 
 
-__all__ = ["delayed", "delayed_columns", "mean_delayed", "zscore"]
-
-
-def delayed(values: NDArray[np.float64], delays: Sequence[int]) -> NDArray[np.float64]:
+def delayed(values: Array, delays: Sequence[int]) -> Array:
     """Return (rows, len(delays) * features): block d holds the features of `delays[d]` rows earlier.
 
     Rows before the start are zeros, the mean of z-scored features; nothing crosses from another story.
@@ -74,18 +67,34 @@ def delayed(values: NDArray[np.float64], delays: Sequence[int]) -> NDArray[np.fl
     return blocks.reshape(n_rows, -1)
 
 
-def mean_delayed(values: NDArray[np.float64], delays: Sequence[int]) -> NDArray[np.float64]:
-    """Return (rows, features): each feature's mean over its delayed copies."""
-    return delayed(values, delays).reshape(len(values), len(delays), -1).mean(axis=1)
-
-
-def delayed_columns(features: Sequence[int], n_features: int, n_delays: int) -> NDArray[np.int64]:
+def _delayed_columns(features: Sequence[int], n_features: int, n_delays: int) -> Integers:
     """Return the columns that some of `n_features` features have in a matrix of `n_delays` delayed blocks.
 
-    >>> delayed_columns([0, 2], 3, 2).tolist()
+    >>> _delayed_columns([0, 2], 3, 2).tolist()
     [0, 2, 3, 5]
     """
     return (np.arange(n_delays)[:, None] * n_features + np.asarray(features, dtype=np.int64)).ravel()
+
+
+@dataclass(frozen=True)
+class VoxelBlock:
+    """Centred responses of v neighbouring voxels: story -> (n_trs, v), and which voxels are `valid`, (v,).
+
+    A voxel with a NaN in any train or test story is not valid. Its responses are zeros: they go through the sums, and
+    the results are set to NaN after.
+    """
+
+    voxels: slice
+    responses: Mapping[str, NDArray[Any]]
+    valid: Mask
+
+    def shares(self, size: int) -> list[VoxelBlock]:
+        """Return the block cut into blocks of at most `size` voxels."""
+        return [self._share(share) for share in shares_of(len(self.valid), size)]
+
+    def _share(self, share: slice) -> VoxelBlock:
+        voxels = slice(self.voxels.start + share.start, self.voxels.start + share.stop)
+        return VoxelBlock(voxels, {s: values[:, share] for s, values in self.responses.items()}, self.valid[share])
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,11 @@ class Recording:
         """Columns of the delayed design matrix."""
         return self.n_features * len(self.delays)
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether the design matrix has more columns than train rows."""
+        return self.n_columns > sum(self.train_rows().values())
+
     def train_rows(self) -> dict[str, int]:
         """Return train story -> rows."""
         return {story: len(values) for story, values in self.train.items()}
@@ -117,41 +131,56 @@ class Recording:
         for story, values in self.train.items():
             yield story, delayed(values, self.delays)
 
+    def columns(self, features: Sequence[int]) -> Integers:
+        """Return the columns of the delayed design matrix that some of the features have."""
+        return _delayed_columns(features, self.n_features, len(self.delays))
+
     def blocks(self, size: int) -> list[slice]:
         """Return the voxels in blocks of at most `size`."""
-        n = self.responses.n_voxels
-        return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+        return shares_of(self.responses.n_voxels, size)
 
-    def read(self, voxels: slice, dtype: DTypeLike = np.float64) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]:
-        """Return story -> responses (n_trs, voxels), centred per story, and which voxels are free of NaN throughout.
-
-        Voxels with a NaN in any train or test story are zeros: they go through the sums and are set to NaN after.
-        """
+    def read(self, voxels: slice, dtype: DTypeLike = np.float64) -> VoxelBlock:
+        """Return the responses of a block of voxels to all stories, centred per story."""
         responses = {story: self.responses.read(story, voxels, dtype) for story in [*self.train, *self.test]}
         valid = np.all([np.isfinite(values).all(axis=0) for values in responses.values()], axis=0)
         for values in responses.values():
             _centre(values, ~valid)
-        return responses, valid
+        return VoxelBlock(voxels, responses, valid)
 
 
-def _centre(values: NDArray[Any], blank: NDArray[np.bool_]) -> None:
+def _centre(values: NDArray[Any], blank: Mask) -> None:
     """Take the mean out of each column, and make the `blank` ones 0; in place, as responses are the largest array."""
     values[:, blank] = 0.0
     values -= values.mean(axis=0, dtype=np.float64).astype(values.dtype)
 
 
-def make_recording(
+def open_recordings(
+    subjects: Sequence[str],
+    space: Space,
+    stories: pd.DataFrame,
+    delays: Sequence[int],
+    folder: Path,
+    scale: Callable[[Floats], Array] = zscore,
+) -> list[Recording]:
+    """Return the recordings of subjects whose responses are `folder/SUBJECT.h5`; `stories` is stories.parquet.
+
+    `scale` makes the features (n_trs, features) of each story comparable, once for all subjects. BadInput if rows of
+    features and responses differ, or a subject has no train or no test story.
+    """
+    features = {story: scale(values) for story, values in space.values.items()}
+    splits = dict(zip(stories["story"], stories["split"], strict=True))
+    files = {subject: ResponseFile(folder / f"{subject}.h5") for subject in subjects}
+    return [_make_recording(subject, features, splits, tuple(delays), file) for subject, file in files.items()]
+
+
+def _make_recording(
     subject: str,
     features: Mapping[str, Array],
     splits: Mapping[str, str],
     delays: tuple[int, ...],
     responses: ResponseFile,
 ) -> Recording:
-    """Return the stories that the subject heard, in the order of `features` (story -> z-scored features).
-
-    `splits` is story -> "train" or "test". BadInput if rows of features and responses differ, or the subject has no
-    train or no test story.
-    """
+    """Return the stories that the subject heard, in the order of `features`; `splits` is story -> train or test."""
     heard = [story for story in features if story in responses.n_rows]
     for story in heard:
         if len(features[story]) != responses.n_rows[story]:
@@ -159,21 +188,10 @@ def make_recording(
                 f"{responses.path}: {story} has {responses.n_rows[story]} rows, its features {len(features[story])}; "
                 "run `dvc repro` so that both are of one data set"
             )
-    own = {kind: {story: features[story] for story in heard if splits.get(story) == kind} for kind in ("train", "test")}
-    for kind, stories in own.items():
+    split = {
+        kind: {story: features[story] for story in heard if splits.get(story) == kind} for kind in ("train", "test")
+    }
+    for kind, stories in split.items():
         if not stories:
             raise BadInput(f"{responses.path}: {subject} heard no {kind} story; take the subject out of the data set")
-    return Recording(subject, own["train"], own["test"], delays, responses)
-
-
-def open_recordings(
-    subjects: Sequence[str], space: Space, stories: pd.DataFrame, delays: Sequence[int], folder: Path
-) -> list[Recording]:
-    """Return the recordings of subjects whose responses are `folder/SUBJECT.h5`; `stories` is stories.parquet.
-
-    Features are z-scored per story here, once for all subjects.
-    """
-    features = {story: zscore(values) for story, values in space.values.items()}
-    splits = dict(zip(stories["story"], stories["split"], strict=True))
-    files = {subject: ResponseFile(folder / f"{subject}.h5") for subject in subjects}
-    return [make_recording(subject, features, splits, tuple(delays), file) for subject, file in files.items()]
+    return Recording(subject, split["train"], split["test"], delays, responses)

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
-from qaemb.encoding.moments import Array
+from qaemb.arrays import Array, Integers
 
 
 @dataclass(frozen=True)
@@ -23,28 +22,54 @@ class Redundancy:
 
     names: list[str]
     r: Array
-    cluster: NDArray[np.int64]
-    order: NDArray[np.int64]
+    cluster: Integers
+    order: Integers
 
     def members(self) -> list[list[int]]:
         """Return the questions of each cluster, by number, cluster 1 first."""
-        return [np.flatnonzero(self.cluster == own).tolist() for own in range(1, int(self.cluster.max()) + 1)]
+        return [np.flatnonzero(self.cluster == number).tolist() for number in range(1, int(self.cluster.max()) + 1)]
 
     def representative(self, members: Sequence[int]) -> int:
         """Return the question with the highest mean |r| to the cluster's others; the first among equals."""
         sizes = np.nan_to_num(np.abs(self.r[np.ix_(members, members)]))
         return members[int(sizes.sum(axis=1).argmax())]
 
+    def table(self) -> pd.DataFrame:
+        """Return a row per question, in the order of the dendrogram.
+
+        `question`, `cluster`, `size` of the cluster, `representative` of it, `nearest` other question and its `r`; no
+        nearest and NaN for a question that never varies.
+        """
+        sizes = np.abs(self.r)
+        np.fill_diagonal(sizes, np.nan)
+        of_cluster = {number: self.representative(members) for number, members in enumerate(self.members(), start=1)}
+        counts = np.bincount(self.cluster)
+        rows = []
+        for i in self.order.tolist():
+            cluster = int(self.cluster[i])
+            nearest = int(np.nanargmax(sizes[i])) if np.isfinite(sizes[i]).any() else None
+            rows.append(
+                {
+                    "question": self.names[i],
+                    "cluster": cluster,
+                    "size": int(counts[cluster]),
+                    "representative": self.names[of_cluster[cluster]],
+                    "nearest": self.names[nearest] if nearest is not None else None,
+                    "r": float(self.r[i, nearest]) if nearest is not None else np.nan,
+                }
+            )
+        return pd.DataFrame(rows)
+
 
 def correlations(stories: Iterable[Array]) -> Array:
     """Return r of the columns of (n_trs, n) arrays, z-scored per story, over all rows; NaN where a column is all 0."""
     products = sum(values.T @ values for values in stories)
     size = np.sqrt(np.diag(products))
-    known = size > 0
-    scale = np.where(known, size, 1.0)
+    varies = size > 0
+    scale = np.where(varies, size, 1.0)
     r = np.clip(products / scale / scale[:, None], -1.0, 1.0)
-    r[~known] = np.nan
-    r[:, ~known] = np.nan
+    r[~varies] = np.nan
+    r[:, ~varies] = np.nan
     return r
 
 
@@ -59,37 +84,9 @@ def find_redundancy(names: Sequence[str], r: Array, cluster_r: float) -> Redunda
     distance = 1.0 - np.nan_to_num(np.abs(r))
     np.fill_diagonal(distance, 0.0)
     tree = hierarchy.linkage(squareform((distance + distance.T) / 2, checks=False), method="average")
-    found = hierarchy.fcluster(tree, 1.0 - cluster_r, criterion="distance")
-    labels, first, counts = np.unique(found, return_index=True, return_counts=True)
+    cut = hierarchy.fcluster(tree, 1.0 - cluster_r, criterion="distance")
+    labels, first, counts = np.unique(cut, return_index=True, return_counts=True)
     rank = np.lexsort((first, -counts))
     number = dict(zip(labels[rank].tolist(), range(1, len(labels) + 1), strict=True))
-    cluster = np.array([number[own] for own in found.tolist()], dtype=np.int64)
+    cluster = np.array([number[label] for label in cut.tolist()], dtype=np.int64)
     return Redundancy(list(names), r, cluster, hierarchy.leaves_list(tree).astype(np.int64))
-
-
-def cluster_table(found: Redundancy) -> pd.DataFrame:
-    """Return a row per question, in the order of the dendrogram.
-
-    `question`, `cluster`, `size` of the cluster, `representative` of it, `nearest` other question and its `r`; no
-    nearest and NaN for a question that never varies.
-    """
-    sizes = np.abs(found.r)
-    np.fill_diagonal(sizes, np.nan)
-    of_cluster = {own: found.representative(members) for own, members in enumerate(found.members(), start=1)}
-    counts = np.bincount(found.cluster)
-    rows = []
-    for i in found.order.tolist():
-        cluster = int(found.cluster[i])
-        known = np.isfinite(sizes[i]).any()
-        nearest = int(np.nanargmax(sizes[i])) if known else None
-        rows.append(
-            {
-                "question": found.names[i],
-                "cluster": cluster,
-                "size": int(counts[cluster]),
-                "representative": found.names[of_cluster[cluster]],
-                "nearest": found.names[nearest] if nearest is not None else None,
-                "r": float(found.r[i, nearest]) if nearest is not None else np.nan,
-            }
-        )
-    return pd.DataFrame(rows)

@@ -1,19 +1,17 @@
-"""The solver on arrays in memory, without data set, stages or files: ridge with one penalty a target."""
+"""Ridge regression on arrays in memory, without data set, stages or files: one penalty a target."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from joblib import cpu_count
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from qaemb.encoding.moments import Array, TargetMoments, feature_moments, target_moments
-from qaemb.encoding.ridge import RidgePlan, choose_alphas, held_out_r, plan_ridge, solve
+from qaemb.arrays import Array, Floats, Integers
+from qaemb.encoding.ridge import FeatureMoments, RidgeFit, TargetMoments, fit_targets, plan_ridge
 from qaemb.errors import BadInput
 
 AT_ONCE = 1024  # targets that one thread works on at a time
@@ -21,23 +19,10 @@ _Share = TypeVar("_Share")
 _Result = TypeVar("_Result")
 
 
-@dataclass(frozen=True)
-class RidgeFit:
-    """Weights (features, targets), and per target the chosen `alpha` and its mean held-out correlation `r`.
-
-    `bands` (bands, targets), of banded ridge alone: the factor gamma that divides alpha for each band, with mean 1.
-    """
-
-    weights: NDArray[np.floating]
-    alpha: Array
-    r: Array
-    bands: Array | None = None
-
-
 def ridge_cv(
-    x: NDArray[np.floating],
-    y: NDArray[np.floating],
-    fold: NDArray[np.int64],
+    x: Floats,
+    y: Floats,
+    fold: Integers,
     alphas: Sequence[float] | Array,
     threads: int | None = None,
     precision: Literal["float32", "float64"] = "float32",
@@ -50,27 +35,30 @@ def ridge_cv(
     """
     _check(x, y, fold)
     n_parts, penalties = int(fold.max()) + 1, np.asarray(alphas, dtype=np.float64)
-    moments = feature_moments([(x.astype(np.float64), fold)], n_parts, x.shape[1])
+    moments = FeatureMoments.of_rows([(x.astype(np.float64), fold)], n_parts, x.shape[1])
     plan = plan_ridge(moments, [(part,) for part in range(n_parts)], precision)
     design = x.astype(precision, copy=False)
 
-    def fit(own: slice) -> RidgeFit:
-        targets = y[:, own].astype(precision, copy=False)
+    def fit(share: slice) -> RidgeFit:
+        targets = y[:, share].astype(precision, copy=False)
         shape = (n_parts, x.shape[1], targets.shape[1])
-        return fit_targets(plan, target_moments([(design, targets, fold)], shape), penalties)
+        return fit_targets(plan, TargetMoments.of_rows([(design, targets, fold)], shape), penalties)
 
     weights = np.empty((x.shape[1], y.shape[1]), precision)
     alpha, r = np.empty(y.shape[1]), np.empty(y.shape[1])
-    shares = [slice(start, start + AT_ONCE) for start in range(0, y.shape[1], AT_ONCE)]
-    for own, found in zip(shares, in_threads(fit, shares, threads), strict=True):
-        weights[:, own], alpha[own], r[own] = found.weights, found.alpha, found.r
+    shares = shares_of(y.shape[1])
+    for share, result in zip(shares, in_threads(fit, shares, threads), strict=True):
+        weights[:, share], alpha[share], r[share] = result.weights, result.alpha, result.r
     return RidgeFit(weights, alpha, r)
 
 
-def fit_targets(plan: RidgePlan, targets: TargetMoments, alphas: Array) -> RidgeFit:
-    """Return the fit of targets from their moments, with the penalty of each chosen among `alphas`."""
-    alpha, r = choose_alphas(held_out_r(plan, targets, alphas), alphas)
-    return RidgeFit(solve(plan, targets, alpha), alpha, r)
+def shares_of(n: int, size: int = AT_ONCE) -> list[slice]:
+    """Return 0 to n in slices of `size`, the last one of what is left.
+
+    >>> shares_of(5, 2)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 def in_threads(work: Callable[[_Share], _Result], shares: Iterable[_Share], threads: int | None) -> Iterator[_Result]:
@@ -83,7 +71,7 @@ def in_threads(work: Callable[[_Share], _Result], shares: Iterable[_Share], thre
         yield from pool.map(work, shares)
 
 
-def _check(x: NDArray[Any], y: NDArray[Any], fold: NDArray[np.int64]) -> None:
+def _check(x: Floats, y: Floats, fold: Integers) -> None:
     if not (x.ndim == y.ndim == 2 and len(x) == len(y) == len(fold)):
         raise BadInput(f"x {x.shape}, y {y.shape} and fold {fold.shape} must have the same rows, x and y two axes")
     if set(np.unique(fold).tolist()) != set(range(int(fold.max()) + 1)) or fold.max() < 1:

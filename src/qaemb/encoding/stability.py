@@ -1,15 +1,13 @@
-"""Half-samples of the train stories, balanced, and the ridge solutions that each of them gives.
+"""What drives a voxel, signed, and how far other stories would change it: ridge weights over half-samples of stories.
 
-Stories are dealt into G groups of about equal rows, G a power of two. The G - 1 contrasts of a Hadamard matrix split
-the groups into two halves so that every two contrasts are orthogonal (balanced half-samples: McCarthy, 1969). The two
-halves of a split share no story. With w_a, w_b the weights from the two halves of a split, the mean over splits of
+Train stories are dealt into G groups of about equal rows, G a power of two. The G - 1 contrasts of a Hadamard matrix
+split the groups into two halves so that every two contrasts are orthogonal (balanced half-samples: McCarthy, 1969). The
+two halves of a split share no story. With w_a, w_b the weights from the two halves of a split, the mean over splits of
 
     ((w_a - w_b) / 2)^2
 
 estimates the variance of a weight from all stories, with G - 1 degrees of freedom; for a statistic that is a mean over
 groups of equal size it is exactly the variance among groups over G.
-
-What drives a voxel, signed, and how far other stories would change it: ridge weights over half-samples of stories.
 
 Each half is fitted at the voxel's own penalty, scaled with its rows (alpha times the half's share of the train rows),
 so that halves estimate the same shrunken weights as all rows do. A feature's weight is the mean over its delays.
@@ -21,18 +19,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg, stats
 
-from qaemb.encoding.moments import Array, FeatureMoments
-from qaemb.encoding.plan import Partition, recording_moments
+from qaemb.arrays import Array, Mask
+from qaemb.encoding.plan import Partition
 from qaemb.encoding.recording import Recording
-from qaemb.encoding.ridge import Spectrum, spectrum_of_products, spectrum_of_rows
+from qaemb.encoding.ridge import FeatureMoments, Spectrum
 from qaemb.errors import BadInput
+from qaemb.folds import deal_by_size
+
+_RELATIVE_ZERO = 1e-12  # a sum of squares below this share of the largest is rounding
+_P_OUTSIDE = 0.025  # on each side of a 95 % interval
 
 
 @dataclass(frozen=True)
-class Half:
+class _Half:
     """Some groups of train stories: their share of the train rows, and their design matrix's spectrum."""
 
     groups: list[int]
@@ -49,7 +50,7 @@ class ResamplePlan:
 
     partition: Partition
     full: Spectrum
-    halves: tuple[Half, ...]
+    halves: tuple[_Half, ...]
 
     @property
     def freedom(self) -> int:
@@ -57,29 +58,20 @@ class ResamplePlan:
         return self.partition.n_parts - 1
 
 
-def deal_stories(n_rows: Mapping[str, int], n_groups: int, seed: int) -> dict[str, int]:
+def _deal_stories(n_rows: Mapping[str, int], n_groups: int, seed: int) -> dict[str, int]:
     """Return story -> group, in the order of `n_rows`; at most `n_groups` groups, a power of two, none empty.
 
-    Stories are dealt in an order drawn from the seed, each to the group with the fewest rows so far. BadInput if there
-    are fewer than two stories.
+    BadInput if there are fewer than two stories.
     """
     if len(n_rows) < 2:
         raise BadInput(f"{len(n_rows)} train story can't be resampled; add train stories, or empty interpret.models")
-    n_groups = min(n_groups, 2 ** (len(n_rows).bit_length() - 1))
-    names = list(n_rows)
-    filled = np.zeros(n_groups, dtype=np.int64)
-    group_of = {}
-    for name in (names[i] for i in np.random.default_rng(seed).permutation(len(names))):
-        group = int(filled.argmin())
-        group_of[name] = group
-        filled[group] += n_rows[name]
-    return {name: group_of[name] for name in names}
+    return deal_by_size(n_rows, min(n_groups, 2 ** (len(n_rows).bit_length() - 1)), seed)
 
 
-def half_samples(n_groups: int) -> NDArray[np.bool_]:
+def _half_samples(n_groups: int) -> Mask:
     """Return which groups are in each half, (2 (n_groups - 1), n_groups); rows 2 k and 2 k + 1 complement each other.
 
-    >>> half_samples(2).tolist()
+    >>> _half_samples(2).tolist()
     [[True, False], [False, True]]
     """
     contrasts = linalg.hadamard(n_groups)[1:] > 0
@@ -92,21 +84,21 @@ def plan_resamples(recording: Recording, n_groups: int, seed: int) -> ResamplePl
     Memory: about (2 G - 1) p min(p, rows of a half) float64 for p columns of the design matrix.
     """
     rows = recording.train_rows()
-    group_of = deal_stories(rows, n_groups, seed)
+    group_of = _deal_stories(rows, n_groups, seed)
     n_parts = max(group_of.values()) + 1
-    chosen = half_samples(n_parts)
-    held = tuple(tuple(np.flatnonzero(~half).tolist()) for half in chosen)
+    members = _half_samples(n_parts)
+    held = tuple(tuple(np.flatnonzero(~half).tolist()) for half in members)
     partition = Partition({story: np.full(n, group_of[story]) for story, n in rows.items()}, n_parts, held)
     in_group = np.zeros(n_parts)
     for story, n in rows.items():
         in_group[group_of[story]] += n
     total = float(in_group.sum())
-    moments = recording_moments(recording, partition) if recording.n_columns <= total else None
+    moments = None if recording.is_wide else partition.features(recording.designs(), recording.n_columns)
     halves = []
-    for half in chosen:
+    for half in members:
         groups = np.flatnonzero(half).tolist()
         spectrum = _spectrum(recording, group_of, groups, moments)
-        halves.append(Half(groups, float(in_group[groups].sum()) / total, spectrum))
+        halves.append(_Half(groups, float(in_group[groups].sum()) / total, spectrum))
     return ResamplePlan(partition, _spectrum(recording, group_of, list(range(n_parts)), moments), tuple(halves))
 
 
@@ -115,17 +107,13 @@ def _spectrum(
 ) -> Spectrum:
     """Return the spectrum of the rows of some groups, from whichever is smaller: products of columns, or of rows."""
     if moments is not None and recording.n_columns <= moments.n[groups].sum():
-        return spectrum_of_products(moments.xx[groups].sum(axis=0))
-    return spectrum_of_rows(np.vstack([design for story, design in recording.designs() if group_of[story] in groups]))
+        return Spectrum.of_products(moments.xx[groups].sum(axis=0))
+    return Spectrum.of_rows(np.vstack([design for story, design in recording.designs() if group_of[story] in groups]))
 
 
-def delay_mean(weights: Array, n_delays: int) -> Array:
+def _delay_mean(weights: Array, n_delays: int) -> Array:
     """Return weights (delays * features, ...) averaged over the delays, (features, ...)."""
     return weights.reshape(n_delays, -1, *weights.shape[1:]).mean(axis=0)
-
-
-_RELATIVE_ZERO = 1e-12  # a sum of squares below this share of the largest is rounding
-_P_OUTSIDE = 0.025  # on each side of a 95 % interval
 
 
 @dataclass(frozen=True)
@@ -184,18 +172,18 @@ class Drivers:
             pair = [self._half(number, xy, alphas) for number in (first, first + 1)]
             squares += ((pair[0] - pair[1]) / 2) ** 2
             replicated += (np.sign(pair[0]) * pair[1] + np.sign(pair[1]) * pair[0]) / 2
-            for number, own in enumerate(pair, start=first):
-                same += own * sign > 0
-                top += _largest(np.abs(own), self._top_k)
-                self._signed[number] += own @ member
-                self._directed[number] += (own * sign) @ member
+            for number, half_weight in enumerate(pair, start=first):
+                same += half_weight * sign > 0
+                top += _largest(np.abs(half_weight), self._top_k)
+                self._signed[number] += half_weight @ member
+                self._directed[number] += (half_weight * sign) @ member
         n = len(self._plan.halves)
-        found = Stability(weight, self._t * np.sqrt(2 * squares / n), same / n, top / n)
+        stability = Stability(weight, self._t * np.sqrt(2 * squares / n), same / n, top / n)
         self._replicated += 2 * replicated @ member / n
         self._weight += weight @ member
-        self._same_sign += found.same_sign @ member
-        self._in_top += found.in_top @ member
-        return found
+        self._same_sign += stability.same_sign @ member
+        self._in_top += stability.in_top @ member
+        return stability
 
     def means(self, n_voxels: Array) -> ScopeMeans:
         """Return the means over all voxels so far; `n_voxels` (scopes,) is how many each scope has."""
@@ -211,8 +199,8 @@ class Drivers:
     def _half(self, number: int, xy: Array, alphas: Array) -> Array:
         """Return the delay-averaged weights of one half, (features, v)."""
         half = self._plan.halves[number]
-        own = xy[half.groups].sum(axis=0)
-        return self._averaged[number] @ half.spectrum.coordinates(own, alphas * half.share)
+        half_xy = xy[half.groups].sum(axis=0)
+        return self._averaged[number] @ half.spectrum.coordinates(half_xy, alphas * half.share)
 
     def _reach(self, sums: Array) -> Array:
         """Return t standard errors of sums (half-samples, ...), from the differences of the halves of each split."""
@@ -221,12 +209,12 @@ class Drivers:
 
 def _delay_mean_vectors(spectrum: Spectrum, n_delays: int) -> Array:
     """Return the eigenvectors averaged over delays, (features, k); 0 for features that never vary, not rounding."""
-    size = delay_mean(spectrum.vectors**2 @ spectrum.eigenvalues, n_delays)
+    size = _delay_mean(spectrum.vectors**2 @ spectrum.eigenvalues, n_delays)
     varies = size > _RELATIVE_ZERO * size.max()
-    return np.where(varies[:, None], delay_mean(spectrum.vectors, n_delays), 0.0)
+    return np.where(varies[:, None], _delay_mean(spectrum.vectors, n_delays), 0.0)
 
 
-def _largest(sizes: Array, k: int) -> NDArray[np.bool_]:
+def _largest(sizes: Array, k: int) -> Mask:
     """Return which of (features, v) are among the k largest of their column; none where all are 0."""
     edge = np.partition(sizes, len(sizes) - k, axis=0)[len(sizes) - k]
     return (sizes >= edge) & (sizes > 0)

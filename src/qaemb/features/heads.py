@@ -13,27 +13,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qaemb.arrays import Array, Floats, Floats32
 from qaemb.errors import BadInput
+from qaemb.folds import every_nth
 
-Array = NDArray[np.float64]
-
-PENALTIES = tuple(float(10.0**power) for power in (-1, 0, 1, 2, 3))
+_PENALTIES = tuple(float(10.0**power) for power in (-1, 0, 1, 2, 3))
 
 
 @dataclass(frozen=True)
 class Heads:
     """Story -> graded answers float32 (n_trs, questions), the penalty chosen, its mean held-out r over questions."""
 
-    values: dict[str, NDArray[np.float32]]
+    values: dict[str, Floats32]
     penalty: float
     held_out_r: float
 
 
 def fit_heads(
-    embedding: Mapping[str, NDArray[np.floating]],
-    labels: Mapping[str, NDArray[np.floating]],
+    embedding: Mapping[str, Floats],
+    labels: Mapping[str, Floats],
     train: Sequence[str],
     n_folds: int = 5,
     seed: int = 0,
@@ -49,22 +48,21 @@ def fit_heads(
         if len(labels[story]) != len(embedding[story]):
             raise BadInput(f"story {story} has {len(embedding[story])} rows but {len(labels[story])} rows of labels")
     rows = {story: _with_ones(values) for story, values in embedding.items()}
-    order = np.random.default_rng(seed).permutation(len(train))
-    folds = [[train[i] for i in order[fold::n_folds]] for fold in range(n_folds)]
+    folds = [[train[i] for i in fold] for fold in every_nth(len(train), n_folds, seed)]
     sums = [_products(rows, labels, stories) for stories in folds]
     total = np.sum([gram for gram, _ in sums], axis=0), np.sum([cross for _, cross in sums], axis=0)
-    tried = [_held_out(rows, folds, sums, total, penalty) for penalty in PENALTIES]
+    tried = [_held_out(rows, folds, sums, total, penalty) for penalty in _PENALTIES]
     scores = [_mean_r(values, labels, train) for values in tried]
     best = int(np.argmax(scores))
-    weights = _solve(*total, PENALTIES[best])
+    weights = _solve(*total, _PENALTIES[best])
     values = {
         story: (tried[best][story] if story in tried[best] else rows[story] @ weights).astype(np.float32)
         for story in rows
     }
-    return Heads(values, PENALTIES[best], scores[best])
+    return Heads(values, _PENALTIES[best], scores[best])
 
 
-def side_by_side(values: NDArray[np.float32], offsets: Sequence[int]) -> NDArray[np.float32]:
+def side_by_side(values: Floats32, offsets: Sequence[int]) -> Floats32:
     """Return (rows, len(offsets) * features): block i holds the features of the row at `offsets[i]`, 0 where none is.
 
     >>> side_by_side(np.array([[1.0], [2.0], [3.0]], np.float32), [-1, 0, 1]).tolist()
@@ -79,13 +77,11 @@ def side_by_side(values: NDArray[np.float32], offsets: Sequence[int]) -> NDArray
     return blocks.reshape(n, -1)
 
 
-def _with_ones(values: NDArray[np.floating]) -> Array:
+def _with_ones(values: Floats) -> Array:
     return np.hstack([np.asarray(values, np.float64), np.ones((len(values), 1))])
 
 
-def _products(
-    rows: Mapping[str, Array], labels: Mapping[str, NDArray[np.floating]], stories: Sequence[str]
-) -> tuple[Array, Array]:
+def _products(rows: Mapping[str, Array], labels: Mapping[str, Floats], stories: Sequence[str]) -> tuple[Array, Array]:
     """Return E'E and E'L summed over stories."""
     gram = sum(rows[story].T @ rows[story] for story in stories)
     cross = sum(rows[story].T @ np.asarray(labels[story], np.float64) for story in stories)
@@ -113,11 +109,11 @@ def _solve(gram: Array, cross: Array, penalty: float) -> Array:
     return np.linalg.solve(gram + np.diag(ridge), cross)
 
 
-def _mean_r(values: Mapping[str, Array], labels: Mapping[str, NDArray[np.floating]], train: Sequence[str]) -> float:
+def _mean_r(values: Mapping[str, Array], labels: Mapping[str, Floats], train: Sequence[str]) -> float:
     """Return the mean over questions of the correlation with the labels; questions with one label only are left out."""
-    found = np.vstack([values[story] for story in train])
-    wanted = np.vstack([np.asarray(labels[story], np.float64) for story in train])
-    found, wanted = found - found.mean(axis=0), wanted - wanted.mean(axis=0)
-    norm = np.sqrt((found**2).sum(axis=0) * (wanted**2).sum(axis=0))
+    graded = np.vstack([values[story] for story in train])
+    label = np.vstack([np.asarray(labels[story], np.float64) for story in train])
+    graded, label = graded - graded.mean(axis=0), label - label.mean(axis=0)
+    norm = np.sqrt((graded**2).sum(axis=0) * (label**2).sum(axis=0))
     varies = norm > 0
-    return float(((found * wanted).sum(axis=0)[varies] / norm[varies]).mean()) if varies.any() else 0.0
+    return float(((graded * label).sum(axis=0)[varies] / norm[varies]).mean()) if varies.any() else 0.0

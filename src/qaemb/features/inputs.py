@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from qaemb.arrays import Floats32
 from qaemb.errors import BadInput, BadMatrix
 from qaemb.files import read_json, read_table
 from qaemb.identity import file_sha256
 from qaemb.settings import SegmentationSettings, SpaceSettings
-from qaemb.stimuli.segmentation import StoryWords
-from qaemb.stimuli.segments import story_words
+from qaemb.stimuli.segments import StoryWords, story_words
 
 
 @dataclass(frozen=True)
@@ -73,41 +72,43 @@ def read_approved(answers: Path, validation: Path) -> pd.DataFrame:
     return table
 
 
-def read_occurrences(segments: Path, known: pd.Index) -> dict[str, pd.DataFrame]:
-    """Return story -> its occurrences in order, with the column `row`: where the segment stands in `known`.
+def read_occurrences(segments: Path, ids: pd.Index) -> dict[str, pd.DataFrame]:
+    """Return story -> its occurrences in order, with the column `row`: where the segment stands in `ids`.
 
-    BadInput if a segment is not in `known`, the segment ids of a matrix.
+    BadInput if a segment is not in `ids`, the segment ids of a matrix.
     """
     path = segments / "occurrences.parquet"
     table = read_table(path)
-    rows = known.get_indexer(pd.Index(table["segment_id"]))
+    rows = ids.get_indexer(pd.Index(table["segment_id"]))
     if (rows < 0).any():
-        lacking = table["segment_id"].to_numpy()[rows < 0][0]
+        missing = table["segment_id"].to_numpy()[rows < 0][0]
         raise BadInput(
-            f"{path}: segment {lacking} has no row in the matrix; run `dvc repro` so that both are of one run"
+            f"{path}: segment {missing} has no row in the matrix; run `dvc repro` so that both are of one run"
         )
     table = table.assign(row=rows)
-    return {str(story): own.sort_values("index") for story, own in table.groupby("story", sort=False)}
+    return {str(story): places.sort_values("index") for story, places in table.groupby("story", sort=False)}
 
 
-def read_published(dataset: Path, name: str) -> tuple[list[str], dict[str, NDArray[np.float32]]]:
+def read_published(dataset: Path, name: str) -> tuple[list[str], dict[str, Floats32]]:
     """Return the feature names and story -> values float32 (n_trs, features) of features that the source publishes."""
     path = dataset / "published" / f"{name}.parquet"
     if not path.exists():
-        there = ", ".join(sorted(p.stem for p in path.parent.glob("*.parquet"))) or "nothing"
-        raise BadInput(f"{path} does not exist: the data set publishes {there}; correct the space's `published`")
-    table = read_table(path)
-    names = [str(column) for column in table.columns if column not in ("story", "tr")]
-    ordered = {str(story): own.sort_values("tr") for story, own in table.groupby("story", sort=False)}
-    return names, {story: own[names].to_numpy(np.float32) for story, own in ordered.items()}
+        names = ", ".join(sorted(p.stem for p in path.parent.glob("*.parquet"))) or "nothing"
+        raise BadInput(f"{path} does not exist: the data set publishes {names}; correct the space's `published`")
+    return _by_story(path, "tr")
 
 
-def read_gold(dataset: Path) -> tuple[list[str], dict[str, NDArray[np.float32]]]:
+def read_gold(dataset: Path) -> tuple[list[str], dict[str, Floats32]]:
     """Return the property ids and story -> gold answers 0/1, float32 (n_sentences, properties), by sentence number."""
     path = dataset / "gold.parquet"
     if not path.exists():
         raise BadInput(f"{path} does not exist: this data set has no gold answers; take spaces of kind `gold` out")
+    return _by_story(path, "index")
+
+
+def _by_story(path: Path, order: str) -> tuple[list[str], dict[str, Floats32]]:
+    """Return the names of a table's columns of values, and story -> its values, rows rising in the column `order`."""
     table = read_table(path)
-    names = [str(column) for column in table.columns if column not in ("story", "index")]
-    ordered = {str(story): own.sort_values("index") for story, own in table.groupby("story", sort=False)}
-    return names, {story: own[names].to_numpy(np.float32) for story, own in ordered.items()}
+    names = [str(column) for column in table.columns if column not in ("story", order)]
+    stories = table.groupby("story", sort=False)
+    return names, {str(story): rows.sort_values(order)[names].to_numpy(np.float32) for story, rows in stories}

@@ -1,16 +1,14 @@
-"""Vectors of words from a file: only the rows of the words that are wanted, in one pass over the file.
-
-Two layouts are read, told apart by the file's first bytes:
-- text, as word2vec, GloVe and fastText publish it, plain or gzipped: a word and its numbers on each line, separated by
-  single spaces; a first line of two whole numbers (how many words, how many dimensions) may precede them;
-- HDF5, as english1000sm.hf5 has it: `data` (dimensions, words) and `vocab` (words) of bytes.
-A word that stands in the file twice has the vector of its first row.
-
-Spaces of word vectors that do not depend on context: kinds `static` and `eng1000`.
+"""Spaces of word vectors that do not depend on context (kinds `static` and `eng1000`), and the files they come from.
 
 Every word of a story carries its vector, at the word's middle; a word without a vector carries zeros. Eng1000 are the
 985 co-occurrence features of Huth et al. (2016, doi 10.1038/nature17637), looked up by the word in lower case, as in
 github.com/csinva/interpretable-embeddings.
+
+One pass over the file reads the rows of the stories' words. Two layouts are read, told apart by the first bytes:
+- text, as word2vec, GloVe and fastText publish it, plain or gzipped: a word and its numbers on each line, separated by
+  single spaces; a first line of two whole numbers (how many words, how many dimensions) may precede them;
+- HDF5, as english1000sm.hf5 has it: `data` (dimensions, words) and `vocab` (words) of bytes.
+A word that stands in the file twice has the vector of its first row.
 """
 
 from __future__ import annotations
@@ -27,40 +25,42 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from qaemb.arrays import Floats32
 from qaemb.errors import BadInput
 from qaemb.features.inputs import Inputs
 from qaemb.features.placing import filter_to_rows
 from qaemb.features.space import Space
 
-Vectors = dict[str, NDArray[np.float32]]
+_Vectors = dict[str, Floats32]
 
 _HDF5, _GZIP = b"\x89HDF\r\n\x1a\n", b"\x1f\x8b"
 _HEADER = re.compile(rb"(\d+) (\d+)")
-_TOLD = 4096  # lines between two updates of the bar
+_SHOWN = 8  # words without a vector that are named
+_LINES = 4096  # lines between two updates of the bar
 _BINARY = "binary word2vec files must be saved as text first (gensim: KeyedVectors.save_word2vec_format)"
 
 
-def is_hdf5(path: Path) -> bool:
+def _is_hdf5(path: Path) -> bool:
     """Return whether a file begins as HDF5 does."""
     with path.open("rb") as file:
         return file.read(len(_HDF5)) == _HDF5
 
 
-def read_word_vectors(path: Path, wanted: Iterable[str]) -> tuple[Vectors, int]:
-    """Return word -> vector float32 (d,) of those wanted words that the file has, and d.
+def _read_word_vectors(path: Path, words: Iterable[str]) -> tuple[_Vectors, int]:
+    """Return word -> vector float32 (d,) of those words that the file has, and d.
 
     BadInput names the file, and the line or data set, where the layout is another one, the file is cut short or a
-    wanted vector is not finite.
+    vector is not finite.
     """
-    keys = {word.encode("utf-8"): word for word in wanted}
-    found, n_dimensions = _read_hf5(path, set(keys)) if is_hdf5(path) else _read_text(path, set(keys))
-    for key, vector in found.items():
+    keys = {word.encode("utf-8"): word for word in words}
+    vectors, n_dimensions = _read_hf5(path, set(keys)) if _is_hdf5(path) else _read_text(path, set(keys))
+    for key, vector in vectors.items():
         if not np.isfinite(vector).all():
             raise BadInput(f"{path}: the vector of `{keys[key]}` is not finite; correct the file")
-    return {keys[key]: vector for key, vector in found.items()}, n_dimensions
+    return {keys[key]: vector for key, vector in vectors.items()}, n_dimensions
 
 
-def _read_hf5(path: Path, wanted: set[bytes]) -> tuple[dict[bytes, NDArray[np.float32]], int]:
+def _read_hf5(path: Path, keys: set[bytes]) -> tuple[dict[bytes, Floats32], int]:
     import h5py
 
     layout = "expected `data` (dimensions, words), numbers, and `vocab` (words), bytes, as english1000sm.hf5 has them"
@@ -77,36 +77,36 @@ def _read_hf5(path: Path, wanted: set[bytes]) -> tuple[dict[bytes, NDArray[np.fl
             table: NDArray[Any] = data[:]  # 82 MB for english1000sm; picking columns on disk is slower
     except OSError as error:
         raise BadInput(f"{path} can't be read as HDF5 ({error}); fetch it again") from error
-    found: dict[bytes, NDArray[np.float32]] = {}
+    vectors: dict[bytes, Floats32] = {}
     for column, word in enumerate(words):
-        if word in wanted and word not in found:
-            found[word] = table[:, column].astype(np.float32)
-    return found, len(table)
+        if word in keys and word not in vectors:
+            vectors[word] = table[:, column].astype(np.float32)
+    return vectors, len(table)
 
 
-def _read_text(path: Path, wanted: set[bytes]) -> tuple[dict[bytes, NDArray[np.float32]], int]:
+def _read_text(path: Path, keys: set[bytes]) -> tuple[dict[bytes, Floats32], int]:
     bar = tqdm(total=path.stat().st_size, desc=f"read {path.name}", unit="B", unit_scale=True)
     try:
         with path.open("rb") as raw, bar:
             zipped = raw.read(len(_GZIP)) == _GZIP
             raw.seek(0)
-            lines = _told(gzip.GzipFile(fileobj=raw) if zipped else raw, raw, bar)
-            return _parse(path, lines, wanted)
+            lines = _with_progress(gzip.GzipFile(fileobj=raw) if zipped else raw, raw, bar)
+            return _parse(path, lines, keys)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise BadInput(f"{path} can't be unpacked ({error}); fetch it again") from error
 
 
-def _told(stream: Iterable[bytes], raw: IO[bytes], bar: tqdm) -> Iterator[bytes]:
+def _with_progress(stream: Iterable[bytes], raw: IO[bytes], bar: tqdm) -> Iterator[bytes]:
     """Yield lines and move the bar to where the file has been read to."""
     for number, line in enumerate(stream):
-        if number % _TOLD == 0:
+        if number % _LINES == 0:
             bar.update(raw.tell() - bar.n)
         yield line
     bar.update(raw.tell() - bar.n)
 
 
-def _parse(path: Path, lines: Iterator[bytes], wanted: set[bytes]) -> tuple[dict[bytes, NDArray[np.float32]], int]:
-    found: dict[bytes, NDArray[np.float32]] = {}
+def _parse(path: Path, lines: Iterator[bytes], keys: set[bytes]) -> tuple[dict[bytes, Floats32], int]:
+    vectors: dict[bytes, Floats32] = {}
     n_expected = n_dimensions = n_rows = 0
     for number, line in enumerate(lines, start=1):
         fields = line.rstrip(b" \r\n")
@@ -124,21 +124,20 @@ def _parse(path: Path, lines: Iterator[bytes], wanted: set[bytes]) -> tuple[dict
             )
         # Some published words hold spaces themselves; only the last numbers of a line are its vector.
         word = fields.rsplit(b" ", n_dimensions)[0] if n_numbers > n_dimensions else fields[: fields.find(b" ")]
-        if word in wanted and word not in found:
-            found[word] = _numbers(path, number, fields[len(word) + 1 :])
+        if word in keys and word not in vectors:
+            vectors[word] = _numbers(path, number, fields[len(word) + 1 :])
     if n_rows < max(1, n_expected):
         raise BadInput(f"{path} is cut short: {n_rows} rows of {n_expected or 'at least one'}; fetch it again")
-    return found, n_dimensions
+    return vectors, n_dimensions
 
 
-def _numbers(path: Path, line: int, fields: bytes) -> NDArray[np.float32]:
+def _numbers(path: Path, line: int, fields: bytes) -> Floats32:
     try:
         return np.array(fields.split(b" ")).astype(np.float32)
     except ValueError as error:
         raise BadInput(f"{path}, line {line}: {error}; after the word only numbers are expected; {_BINARY}") from error
 
 
-_SHOWN = 8  # words without a vector that are named
 _SOURCE = {
     "eng1000": "english1000sm.hf5 is in OpenNeuro ds003020: `datalad get derivative/english1000sm.hf5`",
     "static": "give the file of word vectors, as text (word2vec, GloVe, fastText) or HDF5; docs/features.md",
@@ -156,7 +155,7 @@ def build_static(inputs: Inputs) -> Space:
     _check_file(space.path, space.kind)
     counts = Counter(word for story in stories.values() for word in story.words)
     spellings = {word: _spellings(word, space.kind) for word in counts}
-    vectors, n_dimensions = read_word_vectors(space.path, {key for keys in spellings.values() for key in keys})
+    vectors, n_dimensions = _read_word_vectors(space.path, {key for keys in spellings.values() for key in keys})
     of_word = {word: vectors[key] for word, keys in spellings.items() for key in reversed(keys) if key in vectors}
     figures = _coverage(space.path, counts, of_word)
     values = {}
@@ -170,7 +169,7 @@ def _check_file(path: Path, kind: str) -> None:
     if not path.is_file():
         link = " (a link to a file that was never fetched)" if path.is_symlink() else ""
         raise BadInput(f"{path} does not exist{link}; {_SOURCE[kind]}")
-    if kind == "eng1000" and not is_hdf5(path):
+    if kind == "eng1000" and not _is_hdf5(path):
         raise BadInput(f"{path} is not HDF5; {_SOURCE[kind]}; for vectors in a text file take kind `static`")
 
 
@@ -180,7 +179,7 @@ def _spellings(word: str, kind: str) -> list[str]:
     return [lower] if kind == "eng1000" or lower == word else [word, lower]
 
 
-def _coverage(path: Path, counts: Counter[str], of_word: Vectors) -> dict[str, float]:
+def _coverage(path: Path, counts: Counter[str], of_word: _Vectors) -> dict[str, float]:
     """Return the shares of words with a vector, and print them; BadInput if there are none."""
     if not of_word:
         raise BadInput(f"{path} has a vector for none of the {len(counts)} different words; is it of another language?")
@@ -196,7 +195,7 @@ def _coverage(path: Path, counts: Counter[str], of_word: Vectors) -> dict[str, f
     return figures
 
 
-def _rows(words: list[str], of_word: Vectors, n_dimensions: int) -> NDArray[np.float32]:
+def _rows(words: list[str], of_word: _Vectors, n_dimensions: int) -> Floats32:
     """Return the words' vectors (words, d), zeros where there is none."""
     rows = np.zeros((len(words), n_dimensions), np.float32)
     for number, word in enumerate(words):

@@ -12,18 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-SCORE_NUMBERS = [
-    "mean_r",
-    "r_low",
-    "r_high",
-    "mean_ceiling",
-    "share_of_ceiling",
-    "mean_cc_norm",
-    "n_significant",
-    "n_voxels",
-    "n_nan",
-    "n_reliable",
-]
+from qaemb.encoding.metrics import EVERY_PROTOCOL, METRICS
+
+# scores.csv has `n_reliable` in its last column.
+SCORE_NUMBERS = sorted((one.name for one in METRICS if one.protocols == EVERY_PROTOCOL), key="n_reliable".__eq__)
 SCORE_COLUMNS = ["subject", "model", *SCORE_NUMBERS]
 PAIR_COLUMNS = ["subject", "model", "baseline", "difference", "low", "high"]
 CURVE_COLUMNS = ["space", "method", "n_questions", "r", "r_low", "r_high"]

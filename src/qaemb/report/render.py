@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from qaemb.encoding.metrics import METRICS
 from qaemb.encoding.scores import ALPHA
 from qaemb.report.data import Findings, Interpretation, JobFacts, score_table
 from qaemb.report.draw import file_name
@@ -29,7 +30,8 @@ def render(findings: Findings, figures: Mapping[str, bytes]) -> str:
     environment = Environment(
         loader=PackageLoader("qaemb.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"number": number, "percent": percent, "thousands": thousands}
+    forms = {"number": number, "percent": percent, "thousands": thousands}
+    environment.filters |= forms
     environment.lstrip_blocks = True
     page = environment.get_template("report.html")
     return page.render(
@@ -39,6 +41,7 @@ def render(findings: Findings, figures: Mapping[str, bytes]) -> str:
         grade_in_words=grade_in_words,
         taught=taught_changes(findings.jobs),
         scores=_score_rows(findings),
+        metrics=[(metric.name, metric.title, forms[metric.form]) for metric in METRICS if metric.title],
         baselines=list(findings.pairs["baseline"].unique()),
         curve=_rows(pd.concat([s.curve for s in findings.selections])) if findings.selections else [],
         importance=_importance(findings),

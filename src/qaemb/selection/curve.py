@@ -9,28 +9,32 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qaemb.files import atomic_file
-from qaemb.selection.methods import Subset
+from qaemb.files import atomic_file, write_table
+from qaemb.selection.methods import METHODS, Subset
 from qaemb.selection.nested import Selection, standard_error
 
-_LOOKS = {
-    "elastic_net": ("#1b6ca8", "-"),
-    "stability": ("#c1440e", "-"),
-    "greedy": ("#3a7d44", "-"),
-    "random": ("#666666", "--"),
-    "most_frequent": ("#8a6d3b", "--"),
-}
+
+def write_tables(folder: Path, selection: Selection, space: str) -> pd.DataFrame:
+    """Write path.parquet, curve.csv, entry.csv and curve.png of one space to a folder; return the curve's table."""
+    path = _path_table(selection)
+    curve = _curve_table(path)
+    write_table(folder / "path.parquet", path)
+    for name, table in (("curve.csv", curve), ("entry.csv", _entry_table(selection))):
+        with atomic_file(folder / name) as temporary:
+            table.to_csv(temporary, index=False)
+    _draw_curve(folder / "curve.png", curve, space, selection.chosen_set)
+    return curve
 
 
-def path_table(selection: Selection) -> pd.DataFrame:
+def _path_table(selection: Selection) -> pd.DataFrame:
     """Return path.parquet: per subject a row for each final set, with `fold` -1 and its test r, and a row for each
     set proposed without a fold, with that fold and `r` NaN. `cv_r` is nested r: on the fold, or the mean over folds.
     """
     rows = []
-    for subject, own in selection.scores.items():
+    for subject, scores in selection.scores.items():
         nested = selection.nested(subject)
         for i, subset in enumerate(selection.final):
-            about = {"subject": subject, "r": own.test[subset.features], "cv_r": float(nested[i].mean())}
+            about = {"subject": subject, "r": scores.test[subset.features], "cv_r": float(nested[i].mean())}
             rows.append(about | _describe(subset, -1, selection.names))
             for fold, sets in enumerate(selection.folds):
                 about = {"subject": subject, "r": float("nan"), "cv_r": float(nested[i, fold])}
@@ -50,7 +54,7 @@ def _describe(subset: Subset, fold: int, names: Sequence[str]) -> dict[str, Any]
     }
 
 
-def curve_table(path: pd.DataFrame) -> pd.DataFrame:
+def _curve_table(path: pd.DataFrame) -> pd.DataFrame:
     """Return curve.csv: method, n_questions, subject; test `r` with its `sd` over repeats and their number `repeats`;
     nested `cv_r` (mean over repeats and folds) with its `cv_se`, the standard error over folds.
     """
@@ -63,31 +67,31 @@ def curve_table(path: pd.DataFrame) -> pd.DataFrame:
     return test.reset_index()
 
 
-def entry_table(selection: Selection) -> pd.DataFrame:
+def _entry_table(selection: Selection) -> pd.DataFrame:
     """Return entry.csv: the questions of the final path in order of entry.
 
     `question`; `n_questions`, the size of the first set that has it; `chosen`; `fold_share`, the share of folds whose
     set of the chosen size has it; for `stability` also `half_share`, that of the halves of all train stories on which
     the elastic net keeps it at the penalty of the chosen size.
     """
-    kept = selection.final[selection.chosen]
+    chosen_set = selection.chosen_set
     in_folds = [sets[selection.chosen].features for sets in selection.folds]
     rows = [
         {
             "question": selection.names[feature],
             "n_questions": size,
-            "chosen": feature in kept.features,
-            "fold_share": float(np.mean([feature in own for own in in_folds])),
+            "chosen": feature in chosen_set.features,
+            "fold_share": float(np.mean([feature in features for features in in_folds])),
         }
         for feature, size in selection.order
     ]
     table = pd.DataFrame(rows)
-    if kept.shares:
-        table["half_share"] = [kept.shares[feature] for feature, _ in selection.order]
+    if chosen_set.shares:
+        table["half_share"] = [chosen_set.shares[feature] for feature, _ in selection.order]
     return table
 
 
-def draw_curve(path: Path, curve: pd.DataFrame, space: str, chosen: Subset) -> None:
+def _draw_curve(path: Path, curve: pd.DataFrame, space: str, chosen: Subset) -> None:
     """Write a PNG of nested and of test r by set size, means over subjects.
 
     Bands are the subjects' mean standard error over folds, and mean standard deviation over repeats.
@@ -104,12 +108,19 @@ def draw_curve(path: Path, curve: pd.DataFrame, space: str, chosen: Subset) -> N
     ):
         mean = curve.groupby(["method", "n_questions"], sort=False)[[value, spread]].mean().reset_index()
         for method, points in mean.groupby("method", sort=False):
-            own = points.sort_values("n_questions")
-            color, line = _LOOKS[str(method)]
+            by_size = points.sort_values("n_questions")
+            color, line = METHODS[str(method)].look
             label = str(method).replace("_", " ")
-            axes.plot(own["n_questions"], own[value], line, marker="o", markersize=3, color=color, label=label)
-            low, high = own[value] - own[spread].fillna(0.0), own[value] + own[spread].fillna(0.0)
-            axes.fill_between(own["n_questions"], low, high, color=color, alpha=0.12, linewidth=0)
+            axes.plot(by_size["n_questions"], by_size[value], line, marker="o", markersize=3, color=color, label=label)
+            half = by_size[spread].fillna(0.0)
+            axes.fill_between(
+                by_size["n_questions"],
+                by_size[value] - half,
+                by_size[value] + half,
+                color=color,
+                alpha=0.12,
+                linewidth=0,
+            )
         axes.axvline(chosen.size, color="black", linewidth=0.8, linestyle=":", label=f"chosen: {chosen.size}")
         axes.set(xlabel="questions", ylabel=f"mean r, {of}", title=space)
     nested.legend(frameon=False, fontsize=8)

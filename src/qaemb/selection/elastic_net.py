@@ -9,14 +9,6 @@ With G = X'X/n, C = X'Y/n and l = max eigenvalue of G + alpha (1 - r), one step 
 so whole questions leave. The momentum restarts when it points uphill (O'Donoghue & Candes, 2015). Steps are taken on a
 working set alone; a feature j outside it belongs there when |C_j - G_j W| > alpha r, and the solution stands when none
 does. The same problem as scikit-learn's MultiTaskElasticNet, which needs all rows.
-
-The elastic net's problem on any set of the shared train stories, from sums over each story; test rows have no part.
-
-The solution depends on the responses through C = X'Y/n alone, and a rotation of the targets rotates its rows without
-changing their norms. So C (questions, voxels) can be replaced by any F with F F' = C C': the fit is to all voxels of
-all subjects, with at most as many targets as questions, and there are no response components that held-out stories
-could leak through. (The paper fits 100 components per subject, each made equally strong, which lets components of
-noise count as much as the first.)
 """
 
 from __future__ import annotations
@@ -25,12 +17,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from qaemb.encoding.recording import Recording, mean_delayed
-
-Array = NDArray[np.float64]
+from qaemb.arrays import Array, Mask
 
 _TINY = float(np.finfo(np.float64).tiny)
 _TOLERANCE = 1e-9  # largest step of a weight, as a share of the largest weight, at which the solution stands
@@ -70,7 +59,7 @@ def solve_elastic_net(products: Products, alpha: float, start: Array | None = No
             return weights
 
 
-def _rows(products: Products, working: NDArray[np.bool_]) -> Products:
+def _rows(products: Products, working: Mask) -> Products:
     return Products(products.gram[np.ix_(working, working)], products.cross[working], products.l1_ratio)
 
 
@@ -104,7 +93,7 @@ def penalty_path(products: Products, n_alphas: int, alpha_min_ratio: float) -> I
     weights = None
     for alpha in tqdm(np.geomspace(top, top * alpha_min_ratio, n_alphas), desc="path", unit="alpha", leave=False):
         weights = solve_elastic_net(products, float(alpha), weights)
-        yield float(alpha), _kept(weights)
+        yield float(alpha), _features(weights)
 
 
 def sets_of_sizes(products: Products, sizes: Sequence[int], progress: bool = True) -> list[tuple[float, list[int]]]:
@@ -114,100 +103,44 @@ def sets_of_sizes(products: Products, sizes: Sequence[int], progress: bool = Tru
     features enter together so that no penalty gives the size exactly, the largest set below it is returned.
     """
     visited = [_Point(products.largest_alpha(), products.cross[:0], [])]
-    found = []
+    sets = []
     for size in tqdm(sizes, desc="set sizes", unit="set", leave=False, disable=not progress):
         point = _largest_up_to(products, size, visited)
-        found.append((point.alpha, point.kept))
-    return found
+        sets.append((point.alpha, point.features))
+    return sets
 
 
 @dataclass(frozen=True)
 class _Point:
-    """A solution on the path: the features kept, and the weights of these alone."""
+    """A solution on the path: the features that have a weight, and the weights of these alone."""
 
     alpha: float
     weights: Array
-    kept: list[int]
+    features: list[int]
 
 
 def _at(products: Products, alpha: float, start: _Point) -> _Point:
     weights = np.zeros_like(products.cross)
-    weights[start.kept] = start.weights
+    weights[start.features] = start.weights
     weights = solve_elastic_net(products, alpha, weights)
-    kept = _kept(weights)
-    return _Point(alpha, weights[kept], kept)
+    features = _features(weights)
+    return _Point(alpha, weights[features], features)
 
 
 def _largest_up_to(products: Products, size: int, visited: list[_Point]) -> _Point:
     """Return the largest set of at most `size` features; new points go into `visited`, which falls in penalty."""
     end = visited[-1].alpha * _LOWEST_SHARE
-    while len(visited[-1].kept) < size and visited[-1].alpha > end:
+    while len(visited[-1].features) < size and visited[-1].alpha > end:
         visited.append(_at(products, visited[-1].alpha * _STEP_DOWN, visited[-1]))
-    above = next((i for i, point in enumerate(visited) if len(point.kept) > size), len(visited))
+    above = next((i for i, point in enumerate(visited) if len(point.features) > size), len(visited))
     for _ in range(_MAX_HALVINGS):
         below = visited[above - 1]
-        if len(below.kept) == size or above == len(visited):
+        if len(below.features) == size or above == len(visited):
             break
         visited.insert(above, _at(products, float(np.sqrt(below.alpha * visited[above].alpha)), below))
-        above += len(visited[above].kept) <= size
+        above += len(visited[above].features) <= size
     return visited[above - 1]
 
 
-def _kept(weights: Array) -> list[int]:
+def _features(weights: Array) -> list[int]:
     return [int(i) for i in np.flatnonzero(np.any(weights != 0, axis=1))]
-
-
-_CELLS = 2**25  # float64 numbers of products held at once
-_RELATIVE_ZERO = 1e-14  # an eigenvalue below this share of the largest is rounding
-
-
-def training_products(
-    recordings: Sequence[Recording], members: NDArray[np.bool_], stories: Sequence[str], l1_ratio: float, block: int
-) -> list[Products]:
-    """Return X'X/n and F (above) of each training set; `members` (sets, stories) says which stories it has.
-
-    X: each question's z-scored answers averaged over the delays, one column a question, so that a question counts with
-    the whole window in which it may act (the paper takes the first delay alone). Y: every voxel without NaN, each
-    subject scaled to the same total variance over the set. `block`: voxels read at once.
-    """
-    own = recordings[0]
-    x = [mean_delayed(own.train[story], own.delays) for story in stories]
-    n = members @ np.array([len(rows) for rows in x], dtype=np.float64)
-    grams = np.tensordot(members.astype(np.float64), np.stack([rows.T @ rows for rows in x]), axes=1)
-    squared = sum((_squared(recording, x, members, stories, block) for recording in recordings), np.zeros(()))
-    return [
-        Products(gram / size, _root(cross) / size, l1_ratio)
-        for gram, cross, size in zip(grams, np.asarray(squared), n, strict=True)
-    ]
-
-
-def _squared(
-    recording: Recording, x: Sequence[Array], members: NDArray[np.bool_], stories: Sequence[str], block: int
-) -> Array:
-    """Return X'Y Y'X over the sum of squares of Y, (sets, questions, questions), of one subject."""
-    n_sets, p = len(members), x[0].shape[1]
-    inside = members.astype(np.float64)
-    total, squares = np.zeros((n_sets, p, p)), np.zeros(n_sets)
-    width = max(1, _CELLS // ((n_sets + len(x)) * p))
-    for responses in _responses(recording, stories, block):
-        squares += inside @ np.array([(y**2).sum() for y in responses])
-        for start in range(0, responses[0].shape[1], width):
-            each = np.stack([a.T @ y[:, start : start + width] for a, y in zip(x, responses, strict=True)])
-            cross = np.tensordot(inside, each, axes=1)
-            total += cross @ cross.transpose(0, 2, 1)
-    return total / np.where(squares > 0, squares, 1.0)[:, None, None]
-
-
-def _responses(recording: Recording, stories: Sequence[str], block: int) -> Iterator[list[Array]]:
-    blocks = recording.blocks(block)
-    for voxels in tqdm(blocks, desc=f"products {recording.subject}", unit="block", leave=False):
-        responses, _ = recording.read(voxels)
-        yield [responses[story] for story in stories]
-
-
-def _root(squared: Array) -> Array:
-    """Return F, as narrow as possible, with F F' = `squared`."""
-    eigenvalues, vectors = np.linalg.eigh(squared)
-    kept = eigenvalues > _RELATIVE_ZERO * eigenvalues[-1]
-    kept[-1] = True  # one column of zeros where nothing varies
-    return vectors[:, kept] * np.sqrt(np.maximum(eigenvalues[kept], 0.0))

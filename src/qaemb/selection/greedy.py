@@ -17,9 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from qaemb.encoding.moments import Array, FeatureMoments, TargetMoments
-
-_RELATIVE_ZERO = 1e-10  # a variance below this share of the mean square is rounding
+from qaemb.arrays import Array
+from qaemb.encoding.ridge import RELATIVE_ZERO, FeatureMoments, TargetMoments
 
 
 @dataclass(frozen=True)
@@ -37,14 +36,14 @@ class RidgeSums:
 def greedy_order(subjects: Sequence[RidgeSums], n_questions: int, alphas: Array, size: int) -> list[int]:
     """Return the first `size` questions in order of entry; each part of the training set is held out once."""
     states = [
-        [[_Fit(own, n_questions, part, float(alpha)) for part in own.parts] for alpha in alphas] for own in subjects
+        [[_Fit(sums, n_questions, part, float(alpha)) for part in sums.parts] for alpha in alphas] for sums in subjects
     ]
     order: list[int] = []
     for _ in tqdm(range(size), desc="greedy", unit="question", leave=False):
-        scores = np.mean([_mean_r(own) for own in states], axis=0)
+        scores = np.mean([_mean_r(fits) for fits in states], axis=0)
         scores[order] = -np.inf
         order.append(int(scores.argmax()))
-        for fit in (fit for own in states for folds in own for fit in folds):
+        for fit in (fit for fits in states for folds in fits for fit in folds):
             fit.add(order[-1])
     return order
 
@@ -81,10 +80,10 @@ class _Fit:
         features, targets = sums.features, sums.targets
         p = features.x.shape[1]
         columns = np.arange(p).reshape(-1, n_questions).T.ravel()  # question by question
-        own = np.ix_(columns, columns)
+        square = np.ix_(columns, columns)
         self.blocks = (n_questions, p // n_questions)
         others = [other for other in sums.parts if other != part]
-        self.gram = features.xx[others].sum(axis=0)[own] + alpha * np.eye(p)
+        self.gram = features.xx[others].sum(axis=0)[square] + alpha * np.eye(p)
         self.cross = targets.xy[others].sum(axis=0)[columns]
         n, y, yy = float(features.n[part]), targets.y[part], targets.yy[part]
         var_y = yy - y**2 / n
@@ -92,9 +91,9 @@ class _Fit:
         self.held = _Held(
             n=n,
             y=y,
-            var_y=np.where(var_y > _RELATIVE_ZERO * yy, var_y, 0.0),
+            var_y=np.where(var_y > RELATIVE_ZERO * yy, var_y, 0.0),
             z=features.x[part][columns],
-            zz=features.xx[part][own],
+            zz=features.xx[part][square],
             zy=targets.xy[part][columns],
             zf=np.zeros((p, len(y))),
             f=zeros,
@@ -111,27 +110,27 @@ class _Fit:
         fy = held.fy + np.einsum("pdv,pdv->pv", weights, held.zy.reshape(*blocks, -1))
         f = held.f + np.einsum("pdv,pd->pv", weights, held.z.reshape(blocks))
         var = ff - f**2 / held.n
-        defined = (var > _RELATIVE_ZERO * ff) & (held.var_y > 0)
+        defined = (var > RELATIVE_ZERO * ff) & (held.var_y > 0)
         return np.where(defined, (fy - f * held.y / held.n) / np.sqrt(np.where(defined, var * held.var_y, 1.0)), 0.0)
 
     def add(self, question: int) -> None:
         """Add a question to the model: its part goes out of everything that is left."""
         held, n_delays = self.held, self.blocks[1]
-        own = slice(question * n_delays, (question + 1) * n_delays)
-        inverse = np.linalg.inv(self.gram[own, own])
-        weights, through = inverse @ self.cross[own], inverse @ self.gram[own]
-        held.fy = held.fy + (weights * held.zy[own]).sum(axis=0)
-        held.ff = held.ff + (weights * (2.0 * held.zf[own] + held.zz[own, own] @ weights)).sum(axis=0)
-        held.f = held.f + held.z[own] @ weights
-        held.zf = held.zf + held.zz[:, own] @ weights
-        held.zf -= through.T @ held.zf[own]
-        held.zy = held.zy - through.T @ held.zy[own]
-        held.z = held.z - through.T @ held.z[own]
-        shared = held.zz[:, own] @ through
-        held.zz = held.zz - shared - shared.T + through.T @ held.zz[own, own] @ through
-        self.cross = self.cross - self.gram[:, own] @ weights
-        self.gram = self.gram - self.gram[:, own] @ through
-        self.gram[own, own] = np.eye(n_delays)  # nothing is left there; so its block can still be inverted
+        block = slice(question * n_delays, (question + 1) * n_delays)
+        inverse = np.linalg.inv(self.gram[block, block])
+        weights, through = inverse @ self.cross[block], inverse @ self.gram[block]
+        held.fy = held.fy + (weights * held.zy[block]).sum(axis=0)
+        held.ff = held.ff + (weights * (2.0 * held.zf[block] + held.zz[block, block] @ weights)).sum(axis=0)
+        held.f = held.f + held.z[block] @ weights
+        held.zf = held.zf + held.zz[:, block] @ weights
+        held.zf -= through.T @ held.zf[block]
+        held.zy = held.zy - through.T @ held.zy[block]
+        held.z = held.z - through.T @ held.z[block]
+        shared = held.zz[:, block] @ through
+        held.zz = held.zz - shared - shared.T + through.T @ held.zz[block, block] @ through
+        self.cross = self.cross - self.gram[:, block] @ weights
+        self.gram = self.gram - self.gram[:, block] @ through
+        self.gram[block, block] = np.eye(n_delays)  # nothing is left there; so its block can still be inverted
 
     def _diagonal(self, matrix: Array) -> Array:
         """Return the block of each question, (questions, delays, delays)."""

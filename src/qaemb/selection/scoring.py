@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from qaemb.encoding.moments import Array, FeatureMoments, TargetMoments
-from qaemb.encoding.plan import PROTOCOLS, Partition, alphas_of, block_moments, recording_moments
-from qaemb.encoding.recording import Recording, delayed, delayed_columns
-from qaemb.encoding.ridge import choose_alphas, held_out_r, plan_ridge, solve
+from qaemb.arrays import Array, Integers
+from qaemb.encoding.plan import PROTOCOLS, Partition
+from qaemb.encoding.recording import Recording, delayed
+from qaemb.encoding.ridge import FeatureMoments, TargetMoments, fit_targets, plan_ridge
 from qaemb.encoding.scores import correlation, r_from_sums, variation
-from qaemb.selection.training import fold_partition
 from qaemb.settings import EncodeSettings
 
 FoldSet = tuple[int, tuple[int, ...]]  # a fold, and a set of questions proposed without it
@@ -50,7 +48,7 @@ def score_sets(
     them is held out in turn.
     """
     protocol = _split(recording, PROTOCOLS[settings.protocol](recording.train_rows(), settings))
-    folds = _split(recording, fold_partition(recording, fold_of, settings.n_folds))
+    folds = _split(recording, Partition.of_folds(recording.train_rows(), fold_of, settings.n_folds))
     test, nested = np.zeros(len(sets)), np.zeros(len(fold_sets))
     n_scored = 0
     blocks = recording.blocks(settings.voxel_block)
@@ -59,18 +57,18 @@ def score_sets(
         for voxels in blocks:
             responses = _scored(recording, voxels)
             n_scored += next(iter(responses.values())).shape[1]
-            protocol_y = block_moments(recording, protocol.partition, responses)
-            fold_y = block_moments(recording, folds.partition, responses)
+            protocol_y = protocol.partition.targets(recording.designs(), responses)
+            fold_y = folds.partition.targets(recording.designs(), responses)
             for i, features in enumerate(sets):
                 if features:
-                    columns = _columns(recording, features)
+                    columns = recording.columns(features)
                     test[i] += _test_r(recording, columns, (protocol, protocol_y), responses, settings).sum()
                 bar.update()
             for i, (fold, features) in enumerate(fold_sets):
                 if features:
-                    columns = _columns(recording, features)
+                    columns = recording.columns(features)
                     sums = folds.moments.subset(columns), fold_y.subset(columns)
-                    nested[i] += nested_r(*sums, fold, alphas_of(settings)).sum()
+                    nested[i] += _nested_r(*sums, fold, settings.alphas).sum()
                 bar.update()
     return SetScores(
         dict(zip(sets, (test / n_scored).tolist(), strict=True)),
@@ -78,17 +76,14 @@ def score_sets(
     )
 
 
-def nested_r(features: FeatureMoments, targets: TargetMoments, fold: int, alphas: Array) -> Array:
+def _nested_r(features: FeatureMoments, targets: TargetMoments, fold: int, alphas: Array) -> Array:
     """Return r on one part of a ridge that has seen the other parts alone, (targets,); 0 where it is undefined.
 
     Each target's penalty is the one with the highest mean r when each of the other parts is held out from the rest.
     """
     others = [part for part in range(len(features.n)) if part != fold]
-    seen = FeatureMoments(features.n[others], features.x[others], features.xx[others])
-    seen_y = TargetMoments(targets.y[others], targets.yy[others], targets.xy[others])
-    plan = plan_ridge(seen, [(part,) for part in range(len(others))])
-    alpha, _ = choose_alphas(held_out_r(plan, seen_y, alphas), alphas)
-    weights = solve(plan, seen_y, alpha)
+    plan = plan_ridge(features.parts(others), [(part,) for part in range(len(others))])
+    weights = fit_targets(plan, targets.parts(others), alphas).weights
     n, y, yy = features.n[fold], targets.y[fold], targets.yy[fold]
     sums = features.x[fold] @ weights
     squares = np.einsum("pv,pv->v", weights, features.xx[fold] @ weights)
@@ -98,24 +93,20 @@ def nested_r(features: FeatureMoments, targets: TargetMoments, fold: int, alphas
 
 
 def _split(recording: Recording, partition: Partition) -> _Split:
-    return _Split(partition, recording_moments(recording, partition))
+    return _Split(partition, partition.features(recording.designs(), recording.n_columns))
 
 
-def _scored(recording: Recording, voxels: slice) -> dict[str, NDArray[np.float64]]:
+def _scored(recording: Recording, voxels: slice) -> dict[str, Array]:
     """Return story -> responses of the voxels that have no NaN and vary in every test story."""
-    responses, valid = recording.read(voxels)
-    varies = [responses[story].std(axis=0) > 0 for story in recording.test]
-    kept = valid & np.all(varies, axis=0)
-    return {story: values[:, kept] for story, values in responses.items()}
-
-
-def _columns(recording: Recording, features: Sequence[int]) -> NDArray[np.int64]:
-    return delayed_columns(features, recording.n_features, len(recording.delays))
+    block = recording.read(voxels)
+    varies = [block.responses[story].std(axis=0) > 0 for story in recording.test]
+    scored = block.valid & np.all(varies, axis=0)
+    return {story: values[:, scored] for story, values in block.responses.items()}
 
 
 def _test_r(
     recording: Recording,
-    columns: NDArray[np.int64],
+    columns: Integers,
     data: tuple[_Split, TargetMoments],
     responses: dict[str, Array],
     settings: EncodeSettings,
@@ -123,8 +114,7 @@ def _test_r(
     """Return the mean over test stories of r, (voxels,)."""
     split, targets = data[0], data[1].subset(columns)
     plan = plan_ridge(split.moments.subset(columns), split.partition.held)
-    alpha, _ = choose_alphas(held_out_r(plan, targets, alphas_of(settings)), alphas_of(settings))
-    weights = solve(plan, targets, alpha)
+    weights = fit_targets(plan, targets, settings.alphas).weights
     scores = [
         correlation(delayed(values, recording.delays)[:, columns] @ weights, responses[story])
         for story, values in recording.test.items()

@@ -1,17 +1,15 @@
-"""Settings of encoding models (stage `encode`).
-
-Settings of what encoding models mean (stage `interpret`).
-
-Settings of question selection (stage `select`).
-"""
+"""Settings of the stages `encode`, `interpret` and `select`: encoding models, what they mean, choosing questions."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from qaemb.settings.base import Section
+
+if TYPE_CHECKING:
+    from qaemb.arrays import Array
 
 
 class EncodeSettings(Section):
@@ -41,6 +39,13 @@ class EncodeSettings(Section):
     n_permutations: int = Field(1000, ge=0, description="surrogate predictions for each voxel's p; 0: no test")
     block_trs: int = Field(25, ge=1, description="TRs in one block of the jackknife")
     seed: int = 0
+
+    @property
+    def alphas(self) -> Array:
+        """The penalties to choose from, (alphas,), in the unit of X'X (a sum over rows, not a mean)."""
+        import numpy as np
+
+        return np.logspace(*self.alphas_log10)
 
     @model_validator(mode="after")
     def _banded_models_have_bands(self) -> EncodeSettings:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from qaemb.encoding.compare import Comparison, PairedBlock, claims, compare_voxels, group_difference
+from qaemb.arrays import Array, Integers
+from qaemb.encoding.compare import Comparison, PairedBlock, compare_voxels, group_difference
 from qaemb.encoding.recording import ResponseFile
 from qaemb.encoding.results import read_predictions
 from qaemb.encoding.scores import ALPHA
@@ -24,33 +24,40 @@ _SAME_R = 1e-4  # predictions are stored as float32; scores that differ by more 
 
 @dataclass(frozen=True)
 class _Model:
-    """What `encode` left of one model: test rows by subject, r of each voxel by subject."""
+    """What `encode` left of one model: test rows by subject, the jackknife's block, r of each voxel by subject."""
 
     name: str
     folder: Path
     rows: Mapping[str, Mapping[str, int]]
-    r: Mapping[str, NDArray[np.float64]]
+    block_trs: int
+    r: Mapping[str, Array]
 
 
 def compare(settings: Settings, workspace: Workspace, a: str, b: str) -> None:
     """Print how model A differs from model B per subject and over subjects; write reports/compare/A_vs_B.csv.
 
-    BadParameter if A is B; BadInput if one was not encoded, or the two are not of the same test rows and responses.
+    BadParameter if A is B; BadInput if one was not encoded, or the two were not scored on the same test rows, responses
+    and blocks of the jackknife.
     """
     if a == b:
         raise BadParameter(f"`{a}` can't be compared with itself; name two models of encode.spaces")
     first, second = _read(workspace, a), _read(workspace, b)
+    if first.block_trs != second.block_trs:
+        raise BadInput(
+            f"{first.folder} was fitted with encode.block_trs {first.block_trs}, {second.folder} with "
+            f"{second.block_trs}, so their scores can't be paired; run `dvc repro encode`"
+        )
     subjects = [subject for subject in first.rows if subject in second.rows]
     if not subjects:
         raise BadInput(f"{first.folder} and {second.folder} have no subject in common; run `dvc repro encode`")
     print(f"{a} minus {b}: mean r over voxels, with its 95 % interval; voxels that differ at q < {ALPHA}")
     tables, means = [], []
     for subject in subjects:
-        voxels, found = _compare_subject(settings, workspace, (first, second), subject)
-        tables.append(_table(subject, voxels, found))
-        means.append(found.mean)
-        print(f"  {subject}: {_in_words(found, a, b)}")
-    for sentence in claims(group_difference(means), a, b):
+        voxels, comparison = _compare_subject(settings, workspace, (first, second), subject)
+        tables.append(_table(subject, voxels, comparison))
+        means.append(comparison.mean)
+        print(f"  {subject}: {_in_words(comparison, a, b)}")
+    for sentence in group_difference(means).claims(a, b):
         print(sentence)
     path = workspace.reports / "compare" / f"{a}_vs_{b}.csv"
     with atomic_file(path) as temporary:
@@ -61,38 +68,38 @@ def compare(settings: Settings, workspace: Workspace, a: str, b: str) -> None:
 def _read(workspace: Workspace, name: str) -> _Model:
     folder = workspace.encoding(name)
     model = read_json(folder / "model.json")
-    rows = model.get("test_rows")
     if model.get("protocol") == "paper":
         raise BadInput(
             f"{folder} was fitted under protocol `paper`, whose r is over all test rows at once; "
             f"set encode.protocol to strict and run `dvc repro encode@{name}`"
         )
-    if rows is None:
-        raise BadInput(f"{folder / 'model.json'} has no `test_rows`; run `dvc repro encode@{name}`")
+    for key in ("test_rows", "block_trs"):
+        if key not in model:
+            raise BadInput(f"{folder / 'model.json'} has no `{key}`; run `dvc repro encode@{name}`")
     table = read_table(folder / "scores.parquet", ["subject", "voxel", "r"])
-    r = {str(subject): own["r"].to_numpy(np.float64) for subject, own in table.groupby("subject", sort=False)}
-    return _Model(name, folder, rows, r)
+    r = {str(subject): rows["r"].to_numpy(np.float64) for subject, rows in table.groupby("subject", sort=False)}
+    return _Model(name, folder, model["test_rows"], model["block_trs"], r)
 
 
 def _compare_subject(
     settings: Settings, workspace: Workspace, models: tuple[_Model, _Model], subject: str
-) -> tuple[NDArray[np.int64], Comparison]:
+) -> tuple[Integers, Comparison]:
     """Return the voxels that both models have a score for, and the comparison over them."""
     responses = ResponseFile(workspace.dataset / "responses" / f"{subject}.h5")
     voxels = _shared_voxels(models, subject, responses)
     groups = np.array_split(voxels, -(-len(voxels) // settings.encode.voxel_block))
     n_rows = list(models[0].rows[subject].values())
-    found = compare_voxels(_blocks(responses, models, subject, groups), n_rows, settings.encode.block_trs)
-    for model, r in zip(models, (found.r_a, found.r_b), strict=True):
+    comparison = compare_voxels(_blocks(responses, models, subject, groups), n_rows, models[0].block_trs)
+    for model, r in zip(models, (comparison.r_a, comparison.r_b), strict=True):
         if np.abs(r - model.r[subject][voxels]).max() > _SAME_R:
             raise BadInput(
                 f"{model.folder}: predictions of {subject} don't give the r of scores.parquet, so the responses are "
                 f"others now; run `dvc repro encode@{model.name}`"
             )
-    return voxels, found
+    return voxels, comparison
 
 
-def _shared_voxels(models: tuple[_Model, _Model], subject: str, responses: ResponseFile) -> NDArray[np.int64]:
+def _shared_voxels(models: tuple[_Model, _Model], subject: str, responses: ResponseFile) -> Integers:
     """Return the voxels with a score; BadInput unless models and responses are of the same test rows and voxels."""
     first, second = models
     rows, n_voxels = dict(first.rows[subject]), len(first.r[subject])
@@ -108,7 +115,7 @@ def _shared_voxels(models: tuple[_Model, _Model], subject: str, responses: Respo
 
 
 def _blocks(
-    responses: ResponseFile, models: tuple[_Model, _Model], subject: str, groups: list[NDArray[np.int64]]
+    responses: ResponseFile, models: tuple[_Model, _Model], subject: str, groups: list[Integers]
 ) -> Iterator[PairedBlock]:
     """Yield what both models predict and what was measured, for each group of voxels (in ascending order)."""
     rows = models[0].rows[subject]
@@ -116,30 +123,30 @@ def _blocks(
     predictions = [read_predictions(model.folder, subject, rows) for model in models]
     for voxels in groups:
         span = slice(int(voxels[0]), int(voxels[-1]) + 1)
-        kept = voxels - span.start
-        a, b = (np.split(own[:, span][:, kept].astype(np.float64), edges) for own in predictions)
-        yield PairedBlock(a, b, [responses.read(story, span)[:, kept] for story in rows])
+        columns = voxels - span.start
+        a, b = (np.split(values[:, span][:, columns].astype(np.float64), edges) for values in predictions)
+        yield PairedBlock(a, b, [responses.read(story, span)[:, columns] for story in rows])
 
 
-def _table(subject: str, voxels: NDArray[np.int64], found: Comparison) -> pd.DataFrame:
+def _table(subject: str, voxels: Integers, comparison: Comparison) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "subject": subject,
             "voxel": voxels,
-            "r_a": found.r_a,
-            "r_b": found.r_b,
-            "difference": found.r_a - found.r_b,
-            "low": found.voxels.low,
-            "high": found.voxels.high,
-            "p": found.voxels.p,
-            "q": found.q,
+            "r_a": comparison.r_a,
+            "r_b": comparison.r_b,
+            "difference": comparison.r_a - comparison.r_b,
+            "low": comparison.voxels.low,
+            "high": comparison.voxels.high,
+            "p": comparison.voxels.p,
+            "q": comparison.q,
         }
     )
 
 
-def _in_words(found: Comparison, a: str, b: str) -> str:
-    interval = found.mean_interval
+def _in_words(comparison: Comparison, a: str, b: str) -> str:
+    interval = comparison.mean_interval
     return (
-        f"{found.mean:+.4f} ({interval.low:+.4f} to {interval.high:+.4f}, p {float(interval.p):.2g}); "
-        f"{a} better in {found.n_a_better}, {b} in {found.n_b_better} of {len(found.r_a)} voxels"
+        f"{comparison.mean:+.4f} ({interval.low:+.4f} to {interval.high:+.4f}, p {float(interval.p):.2g}); "
+        f"{a} better in {comparison.n_a_better}, {b} in {comparison.n_b_better} of {len(comparison.r_a)} voxels"
     )

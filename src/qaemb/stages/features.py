@@ -1,11 +1,8 @@
-"""Stage `features`: one feature space, a row per response row of every story.
-
-Stage `designs`: which feature spaces each encoding model joins, by content digest.
-"""
+"""Stages `features` (one feature space, a row per response row of every story) and `designs` (what models join)."""
 
 from __future__ import annotations
 
-from qaemb.errors import BadParameter
+from qaemb.errors import BadParameter, require
 from qaemb.features.builders import BUILDERS
 from qaemb.features.inputs import Inputs
 from qaemb.features.space import write_space
@@ -21,19 +18,16 @@ def features(settings: Settings, workspace: Workspace, space: str) -> None:
     BadParameter if the space is not in `features.spaces` or a setting does not fit its model; BadMatrix if its answer
     matrix is not approved.
     """
-    if space not in settings.features.spaces:
-        known = ", ".join(settings.features.spaces)
-        raise BadParameter(f"no feature space `{space}` in params.yaml, features.spaces; there are: {known}")
-    own = settings.features.spaces[space]
+    spec = require(settings.features.spaces, space, "feature space", "params.yaml, features.spaces")
     inputs = _inputs(settings, workspace, space)
     try:
-        built = BUILDERS[own.kind](inputs)
+        built = BUILDERS[spec.kind](inputs)
     except BadParameter as error:
         raise BadParameter(f"features.spaces.{space}: {error}") from error
     n_rows = sum(len(values) for values in built.values.values())
     with atomic_folder(workspace.features(space)) as folder:
         write_space(folder / "features.parquet", built)
-        about = {"space": space, "settings": own.model_dump(mode="json", exclude_none=True)}
+        about = {"space": space, "settings": spec.model_dump(mode="json", exclude_none=True)}
         counts = {"n_stories": len(built.values), "n_rows": n_rows, "n_features": len(built.names)}
         figures = {"figures": built.figures} if built.figures else {}
         write_json(folder / "space.json", about | counts | figures | {"features": built.names})
@@ -41,48 +35,48 @@ def features(settings: Settings, workspace: Workspace, space: str) -> None:
 
 
 def _inputs(settings: Settings, workspace: Workspace, space: str) -> Inputs:
-    """What the builder of a space reads; a space of several jobs reads what the spaces of each job alone would."""
-    own = settings.features.spaces[space]
-    if not own.jobs:
-        return _plain_inputs(settings, workspace, space, own)
-    for job in own.jobs:
-        if not workspace.validation(job).is_relative_to(workspace.root / own.input):
+    """Return what the builder of a space reads; a space of several jobs reads what spaces of each job alone would."""
+    spec = settings.features.spaces[space]
+    if not spec.jobs:
+        return _plain_inputs(settings, workspace, space, spec)
+    for job in spec.jobs:
+        if not workspace.validation(job).is_relative_to(workspace.root / spec.input):
             raise BadParameter(
-                f"features.spaces.{space}.input: {own.input} does not hold the validation of job `{job}`, so DVC would "
-                f"not see a change of it; give {workspace.validation(job).parent.relative_to(workspace.root)}"
+                f"features.spaces.{space}.input: {spec.input} does not hold the validation of job `{job}`, so DVC would"
+                f" not see a change of it; give {workspace.validation(job).parent.relative_to(workspace.root)}"
             )
-    alone = {job: own.model_copy(update={"job": job, "jobs": None}) for job in own.jobs}
+    alone = {job: spec.model_copy(update={"job": job, "jobs": None}) for job in spec.jobs}
     members = {job: _plain_inputs(settings, workspace, space, one) for job, one in alone.items()}
-    return Inputs(own, settings.features.lanczos_lobes, workspace.dataset, members=members)
+    return Inputs(spec, settings.features.lanczos_lobes, workspace.dataset, members=members)
 
 
-def _plain_inputs(settings: Settings, workspace: Workspace, space: str, own: SpaceSettings) -> Inputs:
-    segmentation = settings.answers.jobs[own.job].segmentation if own.job else own.segmentation
+def _plain_inputs(settings: Settings, workspace: Workspace, space: str, spec: SpaceSettings) -> Inputs:
+    segmentation = settings.answers.jobs[spec.job].segmentation if spec.job else spec.segmentation
     if segmentation and segmentation not in settings.segments:
         raise BadParameter(
             f"features.spaces.{space}: no segmentation `{segmentation}` in params.yaml, section segments"
         )
     return Inputs(
-        space=own,
+        space=spec,
         lobes=settings.features.lanczos_lobes,
         dataset=workspace.dataset,
         segmentation=settings.segments[segmentation] if segmentation else None,
         segments=workspace.segments(segmentation) if segmentation else None,
-        answers=workspace.answers(own.job) if own.job else None,
-        validation=workspace.validation(own.job) if own.job else None,
-        model=workspace.model(own.model) if own.model else None,
+        answers=workspace.answers(spec.job) if spec.job else None,
+        validation=workspace.validation(spec.job) if spec.job else None,
+        model=workspace.model(spec.model) if spec.model else None,
         vectors=workspace.vectors(settings.answers.store),
-        beside=_beside(settings, own),
+        beside=_beside(settings, spec),
     )
 
 
-def _beside(settings: Settings, own: SpaceSettings) -> tuple[SpaceSettings, ...]:
-    """Return the spaces whose vectors come out of the same pass of the same model as those of `own`."""
-    if own.kind != "hidden":
+def _beside(settings: Settings, spec: SpaceSettings) -> tuple[SpaceSettings, ...]:
+    """Return the other spaces whose vectors come out of the same pass of the same model."""
+    if spec.kind != "hidden":
         return ()
     shared = ("kind", "model", "segmentation", "dtype")
-    others = [space for space in settings.features.spaces.values() if space != own]
-    return tuple(space for space in others if all(getattr(space, key) == getattr(own, key) for key in shared))
+    others = [space for space in settings.features.spaces.values() if space != spec]
+    return tuple(space for space in others if all(getattr(space, key) == getattr(spec, key) for key in shared))
 
 
 def designs(settings: Settings, workspace: Workspace) -> None:

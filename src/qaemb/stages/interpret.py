@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from qaemb.encoding.interpretation import ALL, FeatureSet, SubjectMeaning, Task, Voxels, interpret_subject
-from qaemb.encoding.recording import Recording, open_recordings, zscore
-from qaemb.encoding.redundancy import Redundancy, cluster_table, correlations, find_redundancy
+from qaemb.encoding.recording import Recording, open_recordings
+from qaemb.encoding.redundancy import Redundancy, correlations, find_redundancy
 from qaemb.encoding.scores import ALPHA
 from qaemb.encoding.stability import ResamplePlan, plan_resamples
-from qaemb.errors import BadInput, BadParameter
-from qaemb.features.space import Space, join_spaces, read_space
+from qaemb.errors import BadInput, BadParameter, require_name
+from qaemb.features.space import Space, join_spaces, read_space, zscore
 from qaemb.files import atomic_file, atomic_folder, read_json, read_table, write_json, write_table
 from qaemb.report.brain import cortex_figure
 from qaemb.report.draw import file_name
@@ -50,24 +50,22 @@ def interpret(settings: Settings, workspace: Workspace, name: str) -> None:
     responses, delays = workspace.dataset / "responses", settings.encode.delays
     recordings = open_recordings(settings.dataset.subjects, model.space, stories, delays, responses)
     with atomic_folder(workspace.interpretation(name)) as folder:
-        found = _interpret(settings, model, recordings, places, folder)
-        _write(model, found, places, folder)
-        _draw(settings, model, found, places, folder)
-    metrics = {subject: _summarise(own) for subject, own in found.items()}
+        meanings = _interpret(settings, model, recordings, places, folder)
+        _write(model, meanings, places, folder)
+        _draw(settings, model, meanings, places, folder)
+    metrics = {subject: _summarise(meaning) for subject, meaning in meanings.items()}
     write_json(workspace.metrics("interpret", name), metrics)
     _log(settings, workspace, model, metrics)
     print(f"interpret {name}: {len(model.space.names)} features in {int(model.redundancy.cluster.max())} clusters")
-    for subject, own in found.items():
-        print(f"  {subject}: {_in_words(own.questions)}")
+    for subject, meaning in meanings.items():
+        print(f"  {subject}: {_in_words(meaning.questions)}")
 
 
 def _require_plain_ridge(settings: Settings, name: str) -> None:
-    if name not in settings.interpret.models:
-        known = ", ".join(settings.interpret.models) or "none"
-        raise BadParameter(f"no model `{name}` in interpret.models; there are: {known}")
+    require_name(settings.interpret.models, name, "model", "interpret.models")
     if name not in settings.encode.spaces:
-        known = ", ".join(settings.encode.spaces)
-        raise BadParameter(f"interpret.models: `{name}` is not in encode.spaces ({known}); correct the name")
+        models = ", ".join(settings.encode.spaces)
+        raise BadParameter(f"interpret.models: `{name}` is not in encode.spaces ({models}); correct the name")
     if name in settings.encode.banded or settings.encode.protocol == "paper":
         raise BadParameter(
             f"interpret.models: `{name}` has no single penalty per voxel; only models of protocol strict or reference "
@@ -81,28 +79,27 @@ def _open(settings: Settings, workspace: Workspace, name: str) -> _Model:
     space = join_spaces(parts, [read_space(workspace.features(part) / "features.parquet") for part in parts])
     path = workspace.encoding(name) / "model.json"
     fitted = read_json(path)
-    ours: dict[str, Any] = {"spaces": parts, "features": space.names, "protocol": settings.encode.protocol}
-    ours |= {"delays": settings.encode.delays, "block_trs": settings.encode.block_trs}
-    for key, value in ours.items():
+    expected: dict[str, Any] = {"spaces": parts, "features": space.names, "protocol": settings.encode.protocol}
+    expected |= {"delays": settings.encode.delays, "block_trs": settings.encode.block_trs}
+    for key, value in expected.items():
         if fitted.get(key) != value:
             raise BadInput(f"{path} was fitted with other `{key}` than there are now; run `dvc repro encode@{name}`")
     splits = read_table(workspace.dataset / "stories.parquet").set_index("story")["split"]
     train = [zscore(values) for story, values in space.values.items() if splits.get(story) == "train"]
     redundancy = find_redundancy(space.names, correlations(train), settings.interpret.cluster_r)
     scores = read_table(workspace.encoding(name) / "scores.parquet", ["subject", "voxel", "r", "alpha"])
-    return _Model(name, space, redundancy, _sets(parts, space, redundancy), scores)
+    return _Model(name, space, redundancy, _sets(space, redundancy), scores)
 
 
-def _sets(parts: list[str], space: Space, redundancy: Redundancy) -> list[FeatureSet]:
+def _sets(space: Space, redundancy: Redundancy) -> list[FeatureSet]:
     """Return what is left out: every question, clusters of two or more, and the spaces of a joined model."""
     sets = [FeatureSet("question", name, (number,)) for number, name in enumerate(space.names)]
     for members in redundancy.members():
         if len(members) > 1:
             sets.append(FeatureSet("cluster", space.names[redundancy.representative(members)], tuple(members)))
-    if len(parts) > 1:
-        for part in parts:
-            own = tuple(i for i, name in enumerate(space.names) if name.startswith(f"{part}:"))
-            sets.append(FeatureSet("space", part, own))
+    if len(space.parts) > 1:
+        everything = tuple(range(len(space.names)))
+        sets += [FeatureSet("space", part, everything[columns]) for part, columns in space.parts.items()]
     return sets
 
 
@@ -117,25 +114,25 @@ def _interpret(
     settings: Settings, model: _Model, recordings: list[Recording], places: pd.DataFrame, folder: Path
 ) -> dict[str, SubjectMeaning]:
     plans: dict[tuple[str, ...], ResamplePlan] = {}  # of the features alone: shared by who heard the same stories
-    found = {}
-    own = settings.interpret
+    meanings = {}
     for recording in recordings:
         heard = tuple(recording.train)
         if heard not in plans:
-            plans[heard] = plan_resamples(recording, own.n_groups, own.seed)
+            plans[heard] = plan_resamples(recording, settings.interpret.n_groups, settings.interpret.seed)
         voxels = _voxels(recording, model.scores, places)
-        task = Task(recording, plans[heard], model.space.names, model.sets, own, settings.encode.block_trs)
-        found[recording.subject] = interpret_subject(task, voxels, folder)
-    return found
+        names, block_trs = model.space.names, settings.encode.block_trs
+        task = Task(recording, plans[heard], names, model.sets, settings.interpret, block_trs)
+        meanings[recording.subject] = interpret_subject(task, voxels, folder)
+    return meanings
 
 
 def _voxels(recording: Recording, scores: pd.DataFrame, places: pd.DataFrame) -> Voxels:
-    own = scores[scores["subject"] == recording.subject].sort_values("voxel")
-    if own["voxel"].tolist() != list(range(recording.responses.n_voxels)) or own["r"].isna().all():
+    rows = scores[scores["subject"] == recording.subject].sort_values("voxel")
+    if rows["voxel"].tolist() != list(range(recording.responses.n_voxels)) or rows["r"].isna().all():
         raise BadInput(
             f"{recording.subject} has other voxels in its responses than in scores.parquet; run `dvc repro encode`"
         )
-    alpha, r = own["alpha"].to_numpy(np.float64), own["r"].to_numpy(np.float64)
+    alpha, r = rows["alpha"].to_numpy(np.float64), rows["r"].to_numpy(np.float64)
     scored = np.isfinite(alpha)
     scopes = {ALL: scored}
     of_subject = places[places["subject"] == recording.subject]
@@ -146,12 +143,13 @@ def _voxels(recording: Recording, scores: pd.DataFrame, places: pd.DataFrame) ->
     return Voxels(alpha, r, list(scopes), np.column_stack(list(scopes.values())))
 
 
-def _write(model: _Model, found: Mapping[str, SubjectMeaning], places: pd.DataFrame, folder: Path) -> None:
-    questions = pd.concat([own.questions for own in found.values()], ignore_index=True)
-    sets = pd.concat([own.sets for own in found.values()], ignore_index=True)
-    top = pd.concat([own.top for own in found.values()], ignore_index=True)
-    clusters = cluster_table(model.redundancy)
-    for name, table in {"questions.csv": questions, "sets.csv": sets, "clusters.csv": clusters}.items():
+def _write(model: _Model, meanings: Mapping[str, SubjectMeaning], places: pd.DataFrame, folder: Path) -> None:
+    questions, sets, top = (
+        pd.concat([getattr(meaning, name) for meaning in meanings.values()], ignore_index=True)
+        for name in ("questions", "sets", "top")
+    )
+    tables = {"questions.csv": questions, "sets.csv": sets, "clusters.csv": model.redundancy.table()}
+    for name, table in tables.items():
         with atomic_file(folder / name) as temporary:
             table.to_csv(temporary, index=False, float_format="%.6g")
     write_table(folder / "top.parquet", top.merge(places, on=["subject", "voxel"], how="left"))
@@ -160,15 +158,15 @@ def _write(model: _Model, found: Mapping[str, SubjectMeaning], places: pd.DataFr
 
 
 def _draw(
-    settings: Settings, model: _Model, found: Mapping[str, SubjectMeaning], places: pd.DataFrame, folder: Path
+    settings: Settings, model: _Model, meanings: Mapping[str, SubjectMeaning], places: pd.DataFrame, folder: Path
 ) -> None:
     """Write the figures: bars of every subject, the redundancy map, and the questions that add most on the cortex."""
     order = model.redundancy.order
     r = model.redundancy.r[np.ix_(order, order)]
-    drawn = {"redundancy.png": redundancy_figure(f"{model.name}: redundancy", r, cluster_table(model.redundancy))}
+    drawn = {"redundancy.png": redundancy_figure(f"{model.name}: redundancy", r, model.redundancy.table())}
     n = settings.report.n_top_questions
-    for subject, own in found.items():
-        table = own.questions[own.questions["scope"] == ALL]
+    for subject, meaning in meanings.items():
+        table = meaning.questions[meaning.questions["scope"] == ALL]
         title = f"{model.name}, {subject}"
         drawn[f"unique_{subject}.png"] = bars_figure(title, table, "unique_r", n)
         drawn[f"importance_{subject}.png"] = bars_figure(title, table, "importance", n)
@@ -184,9 +182,9 @@ def _draw(
         (folder / name).write_bytes(content)
 
 
-def _summarise(own: SubjectMeaning) -> dict[str, float | int]:
+def _summarise(meaning: SubjectMeaning) -> dict[str, float | int]:
     """Return the numbers of one subject for `dvc metrics`, over all of its voxels with a score."""
-    table = own.questions[own.questions["scope"] == ALL]
+    table = meaning.questions[meaning.questions["scope"] == ALL]
     adding = table[(table["unique_r_q"] < ALPHA) & (table["unique_r"] > 0)]
     return {
         "n_questions": len(table),
@@ -199,11 +197,11 @@ def _summarise(own: SubjectMeaning) -> dict[str, float | int]:
 
 
 def _in_words(table: pd.DataFrame) -> str:
-    own = table[table["scope"] == ALL]
-    best = own.nlargest(1, "unique_r").iloc[0]
-    adding = int(((own["unique_r_q"] < ALPHA) & (own["unique_r"] > 0)).sum())
+    rows = table[table["scope"] == ALL]
+    best = rows.nlargest(1, "unique_r").iloc[0]
+    adding = int(((rows["unique_r_q"] < ALPHA) & (rows["unique_r"] > 0)).sum())
     return (
-        f"{adding} of {len(own)} questions add to r what the others cannot (q < {ALPHA}); most adds "
+        f"{adding} of {len(rows)} questions add to r what the others cannot (q < {ALPHA}); most adds "
         f"{best['question']}: {best['unique_r']:+.4f} ({best['unique_r_low']:+.4f} to {best['unique_r_high']:+.4f})"
     )
 

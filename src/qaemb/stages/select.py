@@ -8,12 +8,13 @@ import pandas as pd
 import yaml
 
 from qaemb.encoding.recording import open_recordings
-from qaemb.errors import BadParameter
+from qaemb.errors import require_name
 from qaemb.features.space import read_space
-from qaemb.files import atomic_file, atomic_folder, read_table, write_json, write_table, write_text
-from qaemb.selection.curve import curve_table, draw_curve, entry_table, path_table
+from qaemb.files import atomic_folder, read_table, write_json, write_text
+from qaemb.selection.curve import write_tables
+from qaemb.selection.methods import METHODS
 from qaemb.selection.nested import Selection, run_selection, standard_error
-from qaemb.settings import SelectSettings, Settings
+from qaemb.settings import Settings
 from qaemb.tracking import RunRecord, Tracker, data_tags
 from qaemb.workspace import Workspace
 
@@ -24,21 +25,14 @@ def select(settings: Settings, workspace: Workspace, space: str) -> None:
     BadParameter if the space is not listed, a size is impossible or there are fewer than three folds; BadInput if the
     stories are too few or no question is kept.
     """
-    if space not in settings.select.spaces:
-        raise BadParameter(f"no space `{space}` in select.spaces; there are: {', '.join(settings.select.spaces)}")
+    require_name(settings.select.spaces, space, "space", "select.spaces")
     features = read_space(workspace.features(space) / "features.parquet")
     stories = read_table(workspace.dataset / "stories.parquet")
     folder = workspace.dataset / "responses"
     recordings = open_recordings(settings.dataset.subjects, features, stories, settings.encode.delays, folder)
     selection = run_selection(settings, features, recordings)
-    path = path_table(selection)
-    curve = curve_table(path)
     with atomic_folder(workspace.selection(space)) as results:
-        write_table(results / "path.parquet", path)
-        for name, table in (("curve.csv", curve), ("entry.csv", entry_table(selection))):
-            with atomic_file(results / name) as temporary:
-                table.to_csv(temporary, index=False)
-        draw_curve(results / "curve.png", curve, space, selection.final[selection.chosen])
+        curve = write_tables(results, selection, space)
     write_text(workspace.selected / f"{space}.yaml", _set_file(settings, space, selection))
     metrics = _metrics(selection, curve)
     write_json(workspace.metrics("select", space), metrics)
@@ -48,51 +42,45 @@ def select(settings: Settings, workspace: Workspace, space: str) -> None:
 
 
 def _set_file(settings: Settings, space: str, selection: Selection) -> str:
-    kept = selection.final[selection.chosen]
+    chosen_set = selection.chosen_set
+    how = METHODS[chosen_set.method].in_words(chosen_set, settings.select)
     content = {
         "set": f"selected_{space}",
-        "description": f"{len(kept.features)} of the {len(selection.names)} questions of {space}",
+        "description": f"{len(chosen_set.features)} of the {len(selection.names)} questions of {space}",
         "provenance": (
-            f"{_how(kept.alpha, kept.method, settings.select)} on all train stories of {settings.dataset.name}, "
+            f"{how} on all train stories of {settings.dataset.name}, "
             f"subjects {', '.join(settings.dataset.subjects)}; its size is the smallest within one standard error "
             f"of the best nested cross-validated score ({settings.encode.n_folds} folds of train stories, sets made "
             "anew without each); no test story had a part"
         ),
-        "questions": [selection.names[i] for i in kept.features],
+        "questions": [selection.names[i] for i in chosen_set.features],
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
 
 
-def _how(alpha: float, method: str, own: SelectSettings) -> str:
-    if method == "elastic_net":
-        return f"multi-task elastic net (l1_ratio {own.l1_ratio}, alpha {alpha:.4g})"
-    if method == "stability":
-        return (
-            f"stability selection (multi-task elastic net, l1_ratio {own.l1_ratio}, {own.n_resamples} halves of the "
-            f"stories, share {own.stable_share}, alpha {alpha:.4g})"
-        )
-    return "greedy forward selection on cross-validated r"
-
-
 def _metrics(selection: Selection, curve: pd.DataFrame) -> dict[str, Any]:
-    """Return method, sizes, the chosen set's nested r; per subject the test r of it, of controls, of the largest."""
-    kept = selection.final[selection.chosen]
+    """Return method and sizes, nested r of the chosen set, and test r of each subject.
+
+    Test r is that of the chosen set, of the controls of its size, and of the method's largest set.
+    """
+    chosen_set = selection.chosen_set
+    method, size = chosen_set.method, chosen_set.size
     largest = max(subset.size for subset in selection.final)
     points = curve.set_index(["subject", "method", "n_questions"])
     test, cv, nested = points["r"], points["cv_r"], selection.mean_nested()[selection.chosen]
     subjects = {
         subject: {
-            "r_chosen": float(test[subject, kept.method, kept.size]),
-            "r_random": float(test[subject, "random", kept.size]),
-            "r_most_frequent": float(test[subject, "most_frequent", kept.size]),
-            "r_largest": float(test[subject, kept.method, largest]),
-            "cv_r": float(cv[subject, kept.method, kept.size]),
+            "r_chosen": float(test[subject, method, size]),
+            "r_random": float(test[subject, "random", size]),
+            "r_most_frequent": float(test[subject, "most_frequent", size]),
+            "r_largest": float(test[subject, method, largest]),
+            "cv_r": float(cv[subject, method, size]),
         }
         for subject in selection.scores
     }
     return {
-        "method": kept.method,
-        "n_chosen": len(kept.features),
+        "method": method,
+        "n_chosen": len(chosen_set.features),
         "n_largest": largest,
         "n_all": len(selection.names),
         "cv_r": float(nested.mean()),
@@ -124,9 +112,9 @@ def _log(settings: Settings, workspace: Workspace, space: str, curve: pd.DataFra
 
 
 def _parameters(settings: Settings) -> dict[str, Any]:
-    own, encode = settings.select.model_dump(exclude={"spaces"}), settings.encode
+    encode = settings.encode
     return {
-        **own,
+        **settings.select.model_dump(exclude={"spaces"}),
         "protocol": encode.protocol,
         "delays": encode.delays,
         "alphas_log10": list(encode.alphas_log10),

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qaemb.arrays import Array
 from qaemb.errors import BadInput
 
 
-def lanczos_matrix(
-    word_times: NDArray[np.float64], tr_times: NDArray[np.float64], lobes: int = 3
-) -> NDArray[np.float64]:
+def lanczos_matrix(word_times: Array, tr_times: Array, lobes: int = 3) -> Array:
     """Return the matrix (n_tr, n_words) that turns a column of word values into a column of TR values.
 
     With t = (tr_time - word_time) / TR the weight is sinc(t) * sinc(t / lobes) for |t| <= lobes, else 0, where

@@ -24,15 +24,6 @@ class Parts:
     after: str
 
 
-def has_mark(text: str) -> bool:
-    """Return whether a text holds either mark, so that it can't stand inside a marked text.
-
-    >>> has_mark("as in [[1, 2], [3]]"), has_mark("see [1]")
-    (True, False)
-    """
-    return OPEN in text or CLOSE in text
-
-
 def join_marked(parts: Parts) -> str:
     """Return one text with the focus between the marks; parts are joined by single spaces, empty context is left out.
 
@@ -59,7 +50,7 @@ def split_marked(text: str) -> Parts:
     >>> split_marked("a [[b]] c [[d]]")
     Parts(before='', focus='a [[b]] c [[d]]', after='')
     """
-    found = _MARKED.fullmatch(text) if text.count(OPEN) == text.count(CLOSE) == 1 else None
-    if found is None:
+    match = _MARKED.fullmatch(text) if text.count(OPEN) == text.count(CLOSE) == 1 else None
+    if match is None:
         return Parts("", text.strip(), "")
-    return Parts((found["before"] or "").strip(), found["focus"].strip(), (found["after"] or "").strip())
+    return Parts((match["before"] or "").strip(), match["focus"].strip(), (match["after"] or "").strip())

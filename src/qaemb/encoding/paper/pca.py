@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from qaemb.encoding.moments import Array
+from qaemb.arrays import Array
+from qaemb.encoding.ridge import RELATIVE_ZERO, eigenbasis
 
 Blocks = Callable[[], Iterator[tuple[slice, Array]]]
 _SPARE = 20  # directions beyond those asked for
 _PASSES = 6
-_RELATIVE_ZERO = 1e-10  # a variance below this share of the largest is rounding
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,8 @@ def fit_pca(blocks: Blocks, shape: tuple[int, int], n_components: int, seed: int
         centred = values - mean[voxels]
         projected[:, voxels] = basis.T @ centred
         total += float((centred**2).sum()) / n_rows
-    eigenvalues, vectors = np.linalg.eigh(projected @ projected.T)
+    eigenvalues, vectors = eigenbasis(projected @ projected.T, RELATIVE_ZERO)
     order = np.argsort(-eigenvalues)[:n_components]
-    order = order[eigenvalues[order] > _RELATIVE_ZERO * eigenvalues[-1]]
     singular = np.sqrt(eigenvalues[order])
     return ResponsePCA(
         mean=mean,
@@ -78,13 +77,13 @@ def _row_basis(blocks: Blocks, shape: tuple[int, int], n_components: int, seed: 
     """Return an orthonormal basis (rows, w) of a space of rows that holds the first components."""
     width = min(n_components + _SPARE, *shape)
     block = np.random.default_rng(seed).standard_normal((shape[0], width))
-    found: list[Array] = []
+    passes: list[Array] = []
     for _ in tqdm(range(_PASSES), desc="response components", unit="pass", leave=False):
         product = np.zeros_like(block)
         for _, values in blocks():
             centred = values - values.mean(axis=0)
             product += centred @ (centred.T @ block)
         block, _ = np.linalg.qr(product)
-        found.append(block)
-    basis, _ = np.linalg.qr(np.hstack(found)[:, : shape[0]])
+        passes.append(block)
+    basis, _ = np.linalg.qr(np.hstack(passes)[:, : shape[0]])
     return basis

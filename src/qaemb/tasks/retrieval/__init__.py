@@ -9,10 +9,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from qaemb.errors import BadInput
+from qaemb.folds import held_out_in_turn, in_runs, split_off
 from qaemb.settings import TaskSettings
 from qaemb.tasks.representations import bm25_scores, tf_idf
 from qaemb.tasks.resampling import mean_with_interval, paired_difference
-from qaemb.tasks.retrieval.fit import N_STEPS, Fitted, Fold, Matrix, Problem, Rows, fit_and_score, inner_folds
+from qaemb.tasks.retrieval.fit import N_STEPS, Fitted, Fold, Matrix, Problem, Rows, fit_and_score
 from qaemb.tasks.retrieval.listwise import Judged
 from qaemb.tasks.retrieval.sets import RetrievalSet
 from qaemb.tasks.retrieval.tables import (
@@ -91,11 +92,9 @@ def _splits(data: RetrievalSet, settings: TaskSettings) -> list[tuple[Rows, Rows
         in_train = np.array([query in data.train for query in data.queries])
         splits = [(np.flatnonzero(in_train), np.flatnonzero(~in_train))]
     elif own.train_share:
-        order = np.random.default_rng(seed).permutation(n)
-        n_train = round(n * own.train_share)
-        splits = [(np.sort(order[:n_train]), np.sort(order[n_train:]))]
+        splits = [split_off(n, round(n * own.train_share), seed)]
     else:
-        splits = list(inner_folds(n, own.n_folds, seed))
+        splits = list(held_out_in_turn(in_runs(n, own.n_folds, seed)))
     fewest = min(len(train) for train, _ in splits)
     if fewest < _LEAST_TRAIN or any(not len(test) for _, test in splits):
         raise BadInput(

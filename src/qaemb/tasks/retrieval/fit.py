@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qaemb.errors import BadInput
+from qaemb.folds import held_out_in_turn, in_runs
 from qaemb.tasks.representations import Usual, answer_vectors
 from qaemb.tasks.retrieval.listwise import Judged, Mixture, Products, fit_weights, mean_loss
 from qaemb.tasks.task import Values
@@ -144,13 +145,6 @@ def per_query(scores: Matrix, never: NDArray[np.bool_]) -> Matrix:
     return np.where(deviation > _TINY, away / np.maximum(deviation, _TINY), 0.0)
 
 
-def inner_folds(n: int, n_folds: int, seed: int) -> Iterator[tuple[Rows, Rows]]:
-    """Yield (learn from, hold out) numbers of queries, each held out once, in a seeded random order."""
-    order = np.random.default_rng(seed).permutation(n)
-    for held in np.array_split(order, min(n_folds, n)):
-        yield np.setdiff1d(order, held), np.sort(held)
-
-
 def _learn(fold: Fold, counts_mass: bool) -> Learnt:
     """Return the questions' weights with the penalty that has the least loss on held-out train queries.
 
@@ -162,7 +156,7 @@ def _learn(fold: Fold, counts_mass: bool) -> Learnt:
     seen, everything = problem.outside(fold.test), np.ones(len(problem.margin), bool)
     total = np.zeros(len(PENALTIES))
     held_out = np.zeros((len(PENALTIES), len(train), len(problem.margin)))
-    for learn, held in inner_folds(len(train), N_INNER, fold.seed):
+    for learn, held in held_out_in_turn(in_runs(len(train), N_INNER, fold.seed)):
         own = problem.of(train[held], seen)
         for number, weights in enumerate(_path(fold, products, train[learn], np.append(fold.test, train[held]))):
             held_out[number, held] = products.of(train[held], everything).scores(weights)
