@@ -21,7 +21,6 @@ from qaemb.settings.answers import (
 )
 from qaemb.settings.base import Section
 from qaemb.settings.data import (
-    BidsSettings,
     DatasetSettings,
     MiniatureSettings,
     QuestionsSettings,
@@ -37,7 +36,6 @@ __all__ = [
     "AnswererSettings",
     "AnswersJob",
     "AnswersSettings",
-    "BidsSettings",
     "CascadeSettings",
     "DatasetSettings",
     "DistillSettings",
@@ -63,6 +61,7 @@ __all__ = [
     "TaskSettings",
     "ValidateSettings",
     "VllmSettings",
+    "describe_errors",
     "load_settings",
 ]
 
@@ -144,13 +143,14 @@ def load_settings(path: Path = Path("params.yaml")) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise BadParameter(_describe(path, error)) from error
+        raise BadParameter(describe_errors(path, error)) from error
 
 
-def _describe(path: Path, error: ValidationError) -> str:
+def describe_errors(path: Path, error: ValidationError, section: str = "") -> str:
+    """Return a line for each wrong key: the file, the key (after `section`, as in `dataset.bids.`), what is wrong."""
     lines = []
     for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
+        key = (section + ".".join(str(part) for part in item["loc"])).removesuffix(".")
         if item["type"] == "extra_forbidden":
             lines.append(f"{path}: unknown parameter `{key}`; remove it or correct its name")
         else:

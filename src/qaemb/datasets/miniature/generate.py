@@ -51,14 +51,14 @@ def generate(source: Path, target: Path, settings: MiniatureSettings) -> dict[st
     names the file and line of a wrong source, BadParameter the key of settings that don't fit together.
     """
     if len(settings.n_repeats) < settings.n_subjects:
-        given, needed = len(settings.n_repeats), settings.n_subjects
-        raise BadParameter(f"miniature.n_repeats has {given} values for {needed} subjects; give one each")
+        n_values, n_subjects = len(settings.n_repeats), settings.n_subjects
+        raise BadParameter(f"miniature.n_repeats has {n_values} values for {n_subjects} subjects; give one each")
     if min(settings.n_repeats) < 2:
         raise BadParameter("miniature.n_repeats: every subject needs at least 2 repeats, for a noise ceiling")
     properties = read_properties(source / "properties.yaml")
     stories = read_stories(source / "stories", properties["property"].tolist())
-    lacking = [name for name in REPEATED_STORIES if name not in {story.name for story in stories}]
-    if lacking or len(stories) < len(REPEATED_STORIES) + 2:
+    missing = [name for name in REPEATED_STORIES if name not in {story.name for story in stories}]
+    if missing or len(stories) < len(REPEATED_STORIES) + 2:
         raise BadInput(f"{source / 'stories'}: {', '.join(REPEATED_STORIES)} and at least two other stories are needed")
     spoken = [_speak(story, properties["property"].tolist(), settings.seed) for story in stories]
     folder = target / "derivative"
@@ -113,7 +113,7 @@ def _write_subject(folder: Path, number: int, subject: str, spoken: list[_Spoken
     cortex = grow_cortex(settings.n_voxels, properties, _rng(settings.seed, "cortex", subject))
     (folder / "voxels").mkdir(exist_ok=True)
     cortex.table.to_csv(folder / "voxels" / f"{subject}.csv", index=False)
-    signals = planted_signals(cortex, [of.time_courses for of in spoken], settings.signal_to_noise)
+    signals = _planted_signals(cortex, [of.time_courses for of in spoken], settings.signal_to_noise)
     train = [of.story.name for of in spoken if of.story.name not in REPEATED_STORIES]
     is_last = number == settings.n_subjects - 1
     nan_voxels = _rng(settings.seed, "nan", subject).choice(settings.n_voxels, _N_NAN_VOXELS, replace=False)
@@ -130,7 +130,7 @@ def _write_subject(folder: Path, number: int, subject: str, spoken: list[_Spoken
         _write_responses(folder / "preprocessed_data" / subject / f"{name}.hf5", runs)
 
 
-def planted_signals(
+def _planted_signals(
     cortex: Cortex, time_courses: list[NDArray[np.float64]], signal_to_noise: float
 ) -> list[NDArray[np.float64]]:
     """Return the noiseless responses of each run, (rows, voxels), scaled against noise of variance 1."""
