@@ -44,7 +44,7 @@ class Workspace:
 
     @property
     def selected(self) -> Path:
-        """Question sets chosen by `select`."""
+        """Question sets that `select` wrote."""
         return self.root / "data" / "selected"
 
     @property
@@ -99,7 +99,7 @@ class Workspace:
         return self.work / "answers" / job
 
     def validation(self, job: str) -> Path:
-        """What validation found out about one job."""
+        """What validation says about one job."""
         return self.work / "validation" / job
 
     def features(self, space: str) -> Path:

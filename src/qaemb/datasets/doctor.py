@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ from qaemb.datasets.words import word_problems
 from qaemb.errors import BadInput
 from qaemb.rows import FIRST_ROW
 
+Value = TypeVar("Value")
 Level = Literal["OK", "WARNING", "ERROR"]
 Problem = tuple[Level, str]
 """What a check says of its file. OK states a fact, and is left out beside a warning or an error."""
@@ -57,7 +58,7 @@ class Check:
 
 
 def examine(folder: Path, checks: list[Check]) -> Iterator[_Finding]:
-    """Yield what the checks find, in their order; shows progress on stderr once it has taken two seconds."""
+    """Yield the findings of the checks, in their order; shows progress on stderr once it has taken two seconds."""
     for check in _with_progress(checks):
         problems = list(_look(folder, check))
         has_news = any(level != "OK" for level, _ in problems)
@@ -102,6 +103,14 @@ def _first_of_each(problems: Iterable[tuple[str, Problem]]) -> Iterator[Problem]
         counts[kind] = counts.get(kind, 0) + 1
     for kind, (level, message) in firsts.items():
         yield level, message + (f" (and {counts[kind] - 1} more like it)" if counts[kind] > 1 else "")
+
+
+def unless_bad(read: Callable[[], Value]) -> Value | None:
+    """Return what `read` returns, None where it raises BadInput: for a check that leaves the error to another one."""
+    try:
+        return read()
+    except BadInput:
+        return None
 
 
 def check_stories(stories: Collection[str], heard: Collection[str]) -> Iterator[Problem]:
@@ -285,7 +294,7 @@ def check_words(
     reach_s: float | None = None,
     row_of: Callable[[int], str] = lambda number: "",
 ) -> Iterator[Problem]:
-    """Yield what is wrong with words, alone and against the response rows where these are known.
+    """Yield what is wrong with words, alone and, with `timing`, against the response rows.
 
     `row_of` says where a word stands in its file, for messages.
     """

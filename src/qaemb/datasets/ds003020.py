@@ -29,6 +29,7 @@ from qaemb.datasets.doctor import (
     check_stories,
     check_textgrid,
     listed,
+    unless_bad,
 )
 from qaemb.datasets.source import Adapter, Responses, Source, Timing, read_voxels
 from qaemb.datasets.textgrid import read_words
@@ -249,12 +250,11 @@ def _check_gold(folder: Path) -> Iterator[Problem]:
 
 
 def _check_sentences(source: Ds003020, story: str, sentences: pd.DataFrame) -> Iterator[Problem]:
-    try:
-        n_words = len(source.words(story))
-    except BadInput:  # the TextGrid has a check of its own
+    words = unless_bad(partial(source.words, story))
+    if words is None:
         return
     try:
-        check_sentences(story, sentences, n_words)
+        check_sentences(story, sentences, len(words))
     except BadInput as error:
         yield "ERROR", str(error)
 

@@ -1,10 +1,10 @@
 """folder: one's own data in a plain layout, without code.
 
-    stories.csv                    story, tr_s; and, where wanted, split (train or test), first_tr_s
+    stories.csv                    story, tr_s; optional: split (train or test), first_tr_s
     words/STORY.csv                word, onset_s, offset_s (or words/STORY.TextGrid)
     responses/SUBJECT/STORY.npy    (n_trs, voxels) (or .h5 or .hf5: `data`, and `individual_repeats` where there are)
     repeats/SUBJECT/STORY.npy      (repeats, n_trs, voxels), where there are
-    voxels.csv                     voxel, hemi, vertex, where known; subject and region where wanted
+    voxels.csv                     voxel, hemi, vertex, where known; optional: subject, region
 
 Times are seconds of the sound. Row j of the responses is the TR whose middle is at first_tr_s + j tr_s; without
 first_tr_s the first row begins with the sound.
@@ -30,6 +30,7 @@ from qaemb.datasets.doctor import (
     check_table,
     check_textgrid,
     listed,
+    unless_bad,
 )
 from qaemb.datasets.source import Adapter, Responses, Source, Timing, read_voxels
 from qaemb.datasets.textgrid import read_words
@@ -189,10 +190,7 @@ class _Doctor:
         self.files = _Files(folder)
         self.compared = Compared()
         self.rows: dict[str, tuple[int, str]] = {}
-        try:
-            self.stories: pd.DataFrame | None = _read_stories(folder / "stories.csv")
-        except BadInput:
-            self.stories = None
+        self.stories = unless_bad(partial(_read_stories, folder / "stories.csv"))
 
     def listed_stories(self) -> set[str]:
         return set() if self.stories is None else set(self.stories.index)

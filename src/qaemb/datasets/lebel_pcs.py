@@ -1,6 +1,6 @@
 """lebel_pcs: responses to stories as principal components per TR, words per TR, GPT-4's answers per TR.
 
-The data lie on disk in one of two forms, told apart by what the folder holds:
+The data lie on disk in one of two forms; the folder's files say which:
 
 - repacked: `texts.json` ({story: {split, texts per TR}}), `SUBJECT.npz` (per story (TRs, components)) and
   `gpt4_labels.npz` (`questions`, and per story (TRs, questions));
@@ -23,7 +23,16 @@ import numpy as np
 import pandas as pd
 
 from qaemb.datasets.arrays import check_arrays
-from qaemb.datasets.doctor import Check, Compared, Problem, Recorded, check_responses, check_stories, check_words
+from qaemb.datasets.doctor import (
+    Check,
+    Compared,
+    Problem,
+    Recorded,
+    check_responses,
+    check_stories,
+    check_words,
+    unless_bad,
+)
 from qaemb.datasets.pickles import read_frame
 from qaemb.datasets.source import Adapter, Responses, Source, Timing
 from qaemb.datasets.words import clean_word
@@ -166,7 +175,7 @@ class LebelPcs(Source):
         return sorted(self._form.splits)
 
     def held_out(self) -> frozenset[str]:
-        """Return the stories that the publishers kept for testing."""
+        """Return the stories that the publishers held out for testing."""
         return frozenset(story for story, split in self._form.splits.items() if split == "test")
 
     def subjects(self) -> list[str]:
@@ -264,11 +273,7 @@ def _check_subject(source: LebelPcs, subject: str) -> Iterator[Problem]:
 
 
 def _check_responses(source: LebelPcs, recorded: Recorded, story: str, compared: Compared) -> Iterator[Problem]:
-    try:
-        is_there = source.has(recorded.subject, story)
-    except BadInput:  # the subject's file has a check of its own
-        is_there = False
-    if is_there:
+    if unless_bad(partial(source.has, recorded.subject, story)):
         yield from check_responses(recorded, compared)
 
 

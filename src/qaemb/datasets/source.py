@@ -93,7 +93,7 @@ class Source(ABC):
         return {}
 
     def voxels(self, subject: str) -> pd.DataFrame | None:
-        """Return where voxels lie (voxel, hemi, vertex, region), or None where that is not known."""
+        """Return where voxels lie (voxel, hemi, vertex, region), or None where the source does not say."""
         return None
 
 
@@ -118,7 +118,7 @@ N_VERTICES = 10_242
 
 
 def read_voxels(path: Path) -> pd.DataFrame:
-    """Return voxel (its column in the responses), hemi, vertex and region ("" if not given), and subject if given.
+    """Return voxel (its column in the responses), hemi, vertex and region ("" if not there), and subject if there.
 
     BadInput names the file and the row of an unknown hemisphere, a vertex that fsaverage5 does not have, or a voxel
     that is there twice.

@@ -44,7 +44,7 @@ def read_words(path: Path) -> pd.DataFrame:
     """Return the words of a TextGrid in order: word (lower case), onset_s, offset_s.
 
     The words tier is the one called `word` or `words`, else the second. Empty labels and noise marks are left out.
-    BadInput names the file if it is missing, malformed, cut off (declared against found), or holds no words.
+    BadInput names the file if it is missing, malformed, cut off (it declares more than it holds), or holds no words.
     """
     tier = words_tier(path, read_tiers(path))
     problems = order_problems(tier)

@@ -38,7 +38,7 @@ def choose_stories(
 ) -> _Split:
     """Return the split: `test` as listed; `train` as listed, or all other stories, or those that all subjects share.
 
-    `all` means every story that at least one subject heard and that is not kept for testing, by `test` or by the
+    `all` means every story that at least one subject heard and that is not held out for testing, by `test` or by the
     source. BadParameter if a name is unknown, listed twice or in both splits; BadInput if a subject lacks a test story
     or nothing is left to train on. A train story may be missing for some subjects.
     """

@@ -1,4 +1,4 @@
-"""Images of a run as arrays (n_trs, voxels): sizes from headers, values volume by volume, noise taken out."""
+"""Images of a run as arrays (n_trs, voxels): sizes from headers, values volume by volume, noise removed."""
 
 from __future__ import annotations
 
@@ -107,12 +107,12 @@ def read_surfaces(run: Run, rows: slice) -> Array:
 def clean(values: Array, confounds: NDArray[np.float64] | None, tr_s: float, settings: BidsSettings) -> Array:
     """Return the values without drift and confounds and z-scored, as the settings say; constant voxels are NaN.
 
-    Line, cosines and confounds are taken out in one regression (nilearn.signal.clean), in blocks of voxels.
+    One regression (nilearn.signal.clean) removes line, cosines and confounds, in blocks of voxels.
     """
     from nilearn.signal import clean as clean_signals
 
     drift: dict[str, Any] = {"filter": False}
-    # The slowest cosine makes half a turn in a run, so a run shorter than that has none to take out.
+    # The slowest cosine makes half a turn in a run, so a run shorter than that has none to remove.
     if settings.high_pass_hz is not None and 2 * len(values) * tr_s * settings.high_pass_hz >= 1:
         drift = {"filter": "cosine", "high_pass": settings.high_pass_hz, "t_r": tr_s}
     cleaned = np.full_like(values, np.nan)

@@ -88,7 +88,7 @@ class BidsIndex:
 
     @cached_property
     def runs(self) -> dict[tuple[str, str], list[Run]]:
-        """The runs in the chosen space by subject and story, in order of session and run; BadInput if there are none.
+        """The runs in the space of the settings by subject and story, in order of session and run; BadInput without any.
 
         An image that is only a link to a file that was never fetched is left out.
         """

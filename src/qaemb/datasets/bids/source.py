@@ -32,6 +32,7 @@ from qaemb.datasets.doctor import (
     check_stories,
     check_table,
     listed,
+    unless_bad,
 )
 from qaemb.datasets.source import N_VERTICES, Adapter, Responses, Source, Timing
 from qaemb.datasets.words import clean_word, require_usable
@@ -208,7 +209,7 @@ def _read_confounds(run: Run, index: BidsIndex, rows: slice) -> NDArray[np.float
 
 
 def _checks(folder: Path, settings: BidsSettings) -> list[Check]:
-    """Return the checks of events, images, confounds and masks; BadInput if no runs can be told from the names."""
+    """Return the checks of events, images, confounds and masks; BadInput if the names show no runs."""
     source, compared = BidsSource(folder, settings), Compared()
     index = source.index
     checks = []
@@ -219,7 +220,7 @@ def _checks(folder: Path, settings: BidsSettings) -> list[Check]:
             Check("images", lambda: [("WARNING", f"{len(lost)} were never fetched and count as missing: {names}")])
         )
     runs = [run for of_story in index.runs.values() for run in of_story]
-    for path, run in {_events(index, run): run for run in runs}.items():
+    for path, run in {unless_bad(partial(index.events, run)): run for run in runs}.items():
         place = "events" if path is None else _place(folder, path)
         checks.append(Check(place, partial(_check_events, source, run)))
     for run in runs:
@@ -234,27 +235,14 @@ def _checks(folder: Path, settings: BidsSettings) -> list[Check]:
     return checks
 
 
-def _events(index: BidsIndex, run: Run) -> Path | None:
-    try:
-        return index.events(run)
-    except BadInput:
-        return None
-
-
 def _check_events(source: BidsSource, run: Run) -> Iterator[Problem]:
-    yield from check_table(_events_table(source.index.events(run), source.settings), _timing(source, run.story))
-
-
-def _timing(source: BidsSource, story: str) -> Timing | None:
-    try:
-        return source.timing(story)
-    except BadInput:  # the story has a check of its own
-        return None
+    timing = unless_bad(partial(source.timing, run.story))
+    yield from check_table(_events_table(source.index.events(run), source.settings), timing)
 
 
 def _check_run(source: BidsSource, run: Run) -> Iterator[Problem]:
     volumes = n_volumes(run)
-    timing = _timing(source, run.story)
+    timing = unless_bad(partial(source.timing, run.story))
     if timing is not None and not run.is_surface:
         header = header_tr(run)
         if header > 0 and abs(header - timing.tr_s) > _SAME_S:
