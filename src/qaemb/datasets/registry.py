@@ -26,8 +26,8 @@ ADAPTERS: dict[str, Adapter] = {
 def adapter_settings(section: DatasetSettings, params: Path = Path("params.yaml")) -> Section | None:
     """Return the settings of the section's adapter, its defaults where there are none; None for one without settings.
 
-    BadParameter, which begins with `params`, names an unknown adapter, an unknown key, a value out of range, and
-    settings of another adapter.
+    BadParameter names the file `params` and the key: an unknown adapter or key, a value out of range, or settings of
+    another adapter.
     """
     adapter = require(ADAPTERS, section.adapter, "adapter", f"{params}, dataset.adapter")
     settings = adapter.settings() if adapter.settings else None

@@ -88,7 +88,7 @@ class BidsIndex:
 
     @cached_property
     def runs(self) -> dict[tuple[str, str], list[Run]]:
-        """The runs in the space of the settings by subject and story, in order of session and run; BadInput without any.
+        """The runs in the space of the settings by subject and story, in order of session and run; BadInput for none.
 
         An image that is only a link to a file that was never fetched is left out.
         """
@@ -99,8 +99,8 @@ class BidsIndex:
                 images[names.get("space", _NATIVE), _key(names)].append(path)
         space = self._choose_space({space for space, _ in images})
         runs = defaultdict(list)
-        for (of, key), paths in sorted(images.items()):
-            if of == space:
+        for (image_space, key), paths in sorted(images.items()):
+            if image_space == space:
                 run = _make_run(dict(key), space, paths, self.settings)
                 runs[run.subject, run.story].append(run)
         return dict(runs)

@@ -92,7 +92,7 @@ class BidsSource(Source):
 
     def runs(self, story: str) -> list[Run]:
         """Return all runs of a story, by subject."""
-        return [run for (_, of), runs in self.index.runs.items() if of == story for run in runs]
+        return [run for (_, name), runs in self.index.runs.items() if name == story for run in runs]
 
     def timing(self, story: str) -> Timing:
         """Return where the response rows stand, read once a story; errors as in `_timing_of`."""
@@ -130,7 +130,7 @@ class BidsSource(Source):
     def _mask_of(self, subject: str) -> Any:
         """Return the mask of a subject, one for all stories so that voxels are the same."""
         return common_mask(
-            [run for (of, _), runs in self.index.runs.items() if of == subject for run in runs], self.index
+            [run for (name, _), runs in self.index.runs.items() if name == subject for run in runs], self.index
         )
 
 
