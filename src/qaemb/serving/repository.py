@@ -47,7 +47,7 @@ def open_store(repo: Path) -> Any:
     except FeastError as error:
         raise BadInput(
             f"{repo / CONFIG} names a store that Feast can't load ({error}); a server's package may lack: "
-            f"run {install_command('redis')}, or `.[postgres]` (docs/serving.md)"
+            f"run {install_command('redis')}, or the same with `postgres` (docs/serving.md)"
         ) from error
     except (FeastConfigError, yaml.YAMLError, ValueError, TypeError, AttributeError, AssertionError) as error:
         raise BadInput(f"{repo / CONFIG} is not a configuration that Feast accepts: {error}") from error
