@@ -62,7 +62,7 @@ def core_alone(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     absent = {module for extra in _EXTRAS.values() for module in extra} - {"joblib", "threadpoolctl", "anyio", "httpx2"}
     start = f"import sys; sys.modules.update(dict.fromkeys({sorted(absent)}))\n"
     command = [sys.executable, "-c", start + code]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=280)
 
 
 def test_the_core_embeds_texts_without_the_extras(tmp_path: Path) -> None:
