@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
+from qaemb.errors import require_modules
 from qaemb.settings import Settings, load_settings
 from qaemb.workspace import Workspace
 
@@ -30,6 +33,29 @@ drift_app = typer.Typer(
     help="Compare answers with a reference version: `accept` one, `show` what moved since.", no_args_is_help=True
 )
 app.add_typer(drift_app, name="drift")
+
+# The packages of extra `pipeline` that a command certainly imports: it says so at once, not after half of its work.
+_NEEDS = {
+    "miniature": ("h5py", "nilearn"),
+    "dataset": ("h5py",),
+    "validate": ("great_expectations",),
+    "encode": ("h5py", "mlflow", "matplotlib"),
+    "interpret": ("h5py", "mlflow", "matplotlib"),
+    "compare": ("h5py",),
+    "select": ("h5py", "mlflow", "matplotlib"),
+    "distill": ("mlflow",),
+    "downstream": ("mlflow",),
+    "publish": ("feast",),
+    "report": ("h5py", "matplotlib"),
+    "ui": ("mlflow",),
+    "use": ("ruamel",),
+}
+
+
+@app.callback()
+def _check_extras(context: typer.Context) -> None:
+    if "--help" not in sys.argv:
+        require_modules(_NEEDS.get(context.invoked_subcommand or "", ()))
 
 
 def load() -> tuple[Settings, Workspace]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -17,6 +16,9 @@ from qaemb.datasets.arrays import CHUNK_VOXELS, read_block, voxel_blocks
 from qaemb.datasets.source import Source
 from qaemb.errors import BadInput, BadParameter, require_name
 from qaemb.files import write_json, write_table
+
+if TYPE_CHECKING:
+    import h5py
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,8 @@ def _write_voxels(source: Source, split: _Split, folder: Path) -> None:
 
 
 def _write_responses(source: Source, split: _Split, subject: str, path: Path, bar: tqdm) -> dict[str, Any]:
+    import h5py
+
     missing, repeats, has_nan, first = [], {}, None, ""
     with h5py.File(path, "w") as file:
         for story in split.stories:

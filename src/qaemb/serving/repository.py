@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from qaemb.errors import BadInput, QaembError
+from qaemb.errors import BadInput, QaembError, install_command
 from qaemb.serving.definitions import TAGS, array_source, array_view, array_view_name, entity
 from qaemb.serving.history import HISTORY
 from qaemb.serving.manifest import ARRAY, ENTITY, Version, joined, read_versions
@@ -47,7 +47,7 @@ def open_store(repo: Path) -> Any:
     except FeastError as error:
         raise BadInput(
             f"{repo / CONFIG} names a store that Feast can't load ({error}); a server's package may lack: "
-            "pip install qaemb[redis] or qaemb[postgres] (docs/serving.md)"
+            f"run {install_command('redis')}, or the same with `postgres` (docs/serving.md)"
         ) from error
     except (FeastConfigError, yaml.YAMLError, ValueError, TypeError, AttributeError, AssertionError) as error:
         raise BadInput(f"{repo / CONFIG} is not a configuration that Feast accepts: {error}") from error

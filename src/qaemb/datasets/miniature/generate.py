@@ -6,7 +6,6 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -141,6 +140,8 @@ def _planted_signals(
 
 
 def _write_responses(path: Path, runs: NDArray[np.float64]) -> None:
+    import h5py
+
     with h5py.File(path, "w") as file:
         file["data"] = runs.mean(axis=0)
         if len(runs) > 1:
