@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TypeVar
 
 Value = TypeVar("Value")
@@ -39,3 +39,14 @@ def require_name(names: Collection[str], name: str, what: str, where: str = "") 
     if name not in names:
         place = f" in {where}" if where else ""
         raise BadParameter(f"no {what} `{name}`{place}; there are: {', '.join(names) or 'none'}")
+
+
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """Return names joined by commas; of more than `most` names the first few and the number of the others.
+
+    >>> listed("abcdefg", most=2)
+    'a, b and 5 more'
+    """
+    all_names = list(names)
+    more = f" and {len(all_names) - most} more" if len(all_names) > most else ""
+    return ", ".join(all_names[:most]) + more

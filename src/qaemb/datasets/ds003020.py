@@ -22,12 +22,12 @@ import pandas as pd
 from qaemb.datasets.arrays import check_rows, open_responses
 from qaemb.datasets.bids.images import count_inside
 from qaemb.datasets.doctor.arrays import Compared, Recorded, check_responses
-from qaemb.datasets.doctor.findings import Check, Problem, absent, listed
+from qaemb.datasets.doctor.findings import Check, Problem, absent
 from qaemb.datasets.doctor.transcripts import check_textgrid
 from qaemb.datasets.source import Responses, Timing, read_voxels
 from qaemb.datasets.textgrid import read_words
 from qaemb.datasets.write import check_sentences
-from qaemb.errors import BadInput
+from qaemb.errors import BadInput, listed
 from qaemb.files import read_json
 from qaemb.rows import FIRST_ROW, read_csv, read_numbers
 

@@ -23,12 +23,12 @@ import pandas as pd
 
 from qaemb.datasets.arrays import check_arrays, check_rows, open_npy, open_responses, shape_of
 from qaemb.datasets.doctor.arrays import Compared, Recorded, check_responses
-from qaemb.datasets.doctor.findings import Check, Problem, listed
+from qaemb.datasets.doctor.findings import Check, Problem
 from qaemb.datasets.doctor.transcripts import check_table, check_textgrid
 from qaemb.datasets.source import Responses, Timing, WordsAndResponses, read_voxels
 from qaemb.datasets.textgrid import read_words
 from qaemb.datasets.words import clean_word, require_usable
-from qaemb.errors import BadInput
+from qaemb.errors import BadInput, listed
 from qaemb.rows import FIRST_ROW, read_csv, read_numbers
 
 RESPONSE_SUFFIXES = (".npy", ".h5", ".hf5")

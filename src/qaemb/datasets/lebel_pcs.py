@@ -28,12 +28,12 @@ import pandas as pd
 
 from qaemb.datasets.arrays import check_arrays
 from qaemb.datasets.doctor.arrays import Compared, Recorded, check_responses
-from qaemb.datasets.doctor.findings import Check, Problem, listed
+from qaemb.datasets.doctor.findings import Check, Problem
 from qaemb.datasets.doctor.transcripts import check_words
 from qaemb.datasets.pickles import read_frame
 from qaemb.datasets.source import Responses, Timing, WordsAndResponses
 from qaemb.datasets.words import clean_word
-from qaemb.errors import BadInput
+from qaemb.errors import BadInput, listed
 from qaemb.files import read_json
 
 _SPLITS = ("train", "test")

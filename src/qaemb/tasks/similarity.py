@@ -22,6 +22,7 @@ from tqdm import tqdm
 from qaemb.errors import BadInput
 from qaemb.rows import csv_rows, json_rows, read_text
 from qaemb.settings import TaskSettings
+from qaemb.stats import spearman
 from qaemb.tasks.packaged import is_packaged, read_lee, read_packaged
 from qaemb.tasks.representations import Usual, answer_vectors, bm25_scores, tf_idf
 from qaemb.tasks.resampling import Estimate, interval
@@ -132,12 +133,12 @@ def evaluate_similarity(pairs: Pairs, features: Features, settings: TaskSettings
     first, second = pairs.numbers
     measures = _measures(pairs, features)
     shared = _shared_yes(features, pairs)
-    rho = {name: spearman(own, pairs.score) for name, own in measures.items()}
+    rho = {name: _spearman(own, pairs.score) for name, own in measures.items()}
     sampled: dict[str, list[float]] = {name: [] for name in [*measures, "shared_yes"]}
     samples = resampled_pairs(first, second, settings.n_resamples, settings.seed)
     for rows in tqdm(samples, total=settings.n_resamples, desc="resample pairs", unit="sample"):
         for name, own in measures.items():
-            sampled[name].append(spearman(own[rows], pairs.score[rows]))
+            sampled[name].append(_spearman(own[rows], pairs.score[rows]))
         sampled["shared_yes"].append(float(shared[rows].mean()))
     methods = []
     for name in measures:
@@ -150,12 +151,9 @@ def evaluate_similarity(pairs: Pairs, features: Features, settings: TaskSettings
     return TaskResult(methods, differences, {"pairs": table.assign(shared_yes=shared)}, [_note(pairs)])
 
 
-def spearman(values: Matrix, scores: Matrix) -> float:
+def _spearman(values: Matrix, scores: Matrix) -> float:
     """Return the correlation of ranks, ties at their mean rank; 0 where all values are alike."""
-    from scipy.stats import rankdata
-
-    a, b = (rankdata(own) - (len(own) + 1) / 2 for own in (values, scores))
-    return float(a @ b / max(np.sqrt((a @ a) * (b @ b)), _TINY))
+    return float(np.nan_to_num(spearman(values, scores)))
 
 
 def resampled_pairs(

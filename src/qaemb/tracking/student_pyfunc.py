@@ -94,13 +94,11 @@ def named(path: str) -> Callable[..., Any]:
 
 
 def _model_folder(included: Path, weights: Mapping[str, Any] | None, user_folder: str) -> Path | None:
-    """Return the folder of the model that a student stands on: the included, the user's, or one made from its source."""
+    """Return the folder of the model that a student stands on: the included one, the user's, or made from its source."""
     if weights is None:
         return None
-    if included.is_dir():
-        folder = included
-    else:
-        folder = Path(user_folder) if user_folder else _made(weights)
+    elsewhere = Path(user_folder) if user_folder else None
+    folder = included if included.is_dir() else elsewhere or _made(weights)
     digest = _digest(folder)
     if digest != weights["digest"]:
         raise BadInput(

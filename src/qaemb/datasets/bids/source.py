@@ -32,10 +32,10 @@ from qaemb.datasets.bids.images import (
 )
 from qaemb.datasets.bids.index import BidsIndex, Run
 from qaemb.datasets.doctor.arrays import Compared, Recorded, check_responses
-from qaemb.datasets.doctor.findings import Check, Problem, listed
+from qaemb.datasets.doctor.findings import Check, Problem
 from qaemb.datasets.doctor.transcripts import check_table
 from qaemb.datasets.source import N_VERTICES, Responses, Timing, WordsAndResponses
-from qaemb.errors import BadInput
+from qaemb.errors import BadInput, listed
 from qaemb.settings import BidsSettings
 
 _SAME_S = 1e-3

@@ -84,17 +84,6 @@ def first_of_each(problems: Iterable[tuple[str, Problem]]) -> Iterator[Problem]:
         yield level, message + (f" (and {counts[kind] - 1} more like it)" if counts[kind] > 1 else "")
 
 
-def listed(names: Iterable[str], most: int = 5) -> str:
-    """Return names joined by commas, the first few if there are many.
-
-    >>> listed("abcdefg", most=2)
-    'a, b and 5 more'
-    """
-    all_names = list(names)
-    more = f" and {len(all_names) - most} more" if len(all_names) > most else ""
-    return ", ".join(all_names[:most]) + more
-
-
 def absent(path: Path) -> str:
     """Return why a file can't be read that should be there: never fetched, or not there at all."""
     return "is a link to a file that was never fetched" if path.is_symlink() else "is missing"
