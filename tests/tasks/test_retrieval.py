@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qaemb.errors import BadInput
-from qaemb.settings import TaskSettings
+from qaemb.settings import RetrievalTask
 from qaemb.tasks.retrieval import _problem, _splits, evaluate_retrieval
 from qaemb.tasks.retrieval.fit import N_STEPS, Fold, fit_and_score, inner_folds, per_query
 from qaemb.tasks.retrieval.sets import RetrievalSet
@@ -14,9 +14,9 @@ from qaemb.tasks.retrieval.sets import RetrievalSet
 from .worlds import features_of, planted_set
 
 
-def settings(**own) -> TaskSettings:
+def settings(**own) -> RetrievalTask:
     base = {"kind": "retrieval", "data": "-", "answerer": "a", "encoder": "e", "n_resamples": 200}
-    return TaskSettings.model_validate(base | own)
+    return RetrievalTask.model_validate(base | own)
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from qaemb.settings import TaskSettings
+from qaemb.settings import SimilarityTask
 from qaemb.tasks.representations import Usual, answer_vectors
 from qaemb.tasks.similarity import Pairs, _spearman, evaluate_similarity, resampled_pairs
 
 from .worlds import features_of
 
-SETTINGS = TaskSettings(kind="similarity", data="-", answerer="a", encoder="e", n_resamples=200)
+SETTINGS = SimilarityTask(kind="similarity", data="-", answerer="a", encoder="e", n_resamples=200)
 
 
 def planted(n_texts: int = 20, noise: float = 0.1, seed: int = 0):

@@ -19,7 +19,7 @@ from qaemb.settings.answers import (
     ServerSettings,
     VllmSettings,
 )
-from qaemb.settings.base import Section
+from qaemb.settings.base import Section, key_of
 from qaemb.settings.data import (
     BidsSettings,
     DatasetSettings,
@@ -27,10 +27,26 @@ from qaemb.settings.data import (
     QuestionsSettings,
     SegmentationSettings,
 )
-from qaemb.settings.distill import DistillSettings, FinetuneSettings, LmSettings, StudentSettings
+from qaemb.settings.distill import (
+    DistillSettings,
+    FinetuneSettings,
+    HeadsStudent,
+    LmSettings,
+    LmStudent,
+    StudentSettings,
+)
 from qaemb.settings.features import FeaturesSettings, SpaceSettings
 from qaemb.settings.modelling import EncodeSettings, InterpretSettings, SelectSettings
-from qaemb.settings.tasks import DownstreamSettings, PublishSettings, ReportSettings, TaskSettings
+from qaemb.settings.tasks import (
+    ClassificationTask,
+    ClusteringTask,
+    DownstreamSettings,
+    PublishSettings,
+    ReportSettings,
+    RetrievalTask,
+    SimilarityTask,
+    TaskSettings,
+)
 from qaemb.settings.validation import DriftSettings, ValidateSettings
 
 __all__ = [
@@ -39,6 +55,8 @@ __all__ = [
     "AnswersSettings",
     "BidsSettings",
     "CascadeSettings",
+    "ClassificationTask",
+    "ClusteringTask",
     "DatasetSettings",
     "DistillSettings",
     "DownstreamSettings",
@@ -46,18 +64,22 @@ __all__ = [
     "EncodeSettings",
     "FeaturesSettings",
     "FinetuneSettings",
+    "HeadsStudent",
     "InterpretSettings",
     "LmSettings",
+    "LmStudent",
     "MiniatureSettings",
     "ModelSettings",
     "PublishSettings",
     "QuestionsSettings",
     "RaySettings",
     "ReportSettings",
+    "RetrievalTask",
     "SegmentationSettings",
     "SelectSettings",
     "ServerSettings",
     "Settings",
+    "SimilarityTask",
     "SpaceSettings",
     "StudentSettings",
     "TaskSettings",
@@ -144,15 +166,19 @@ def load_settings(path: Path = Path("params.yaml")) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise BadParameter(_describe(path, error)) from error
+        raise BadParameter(_describe(path, values, error)) from error
 
 
-def _describe(path: Path, error: ValidationError) -> str:
+def _describe(path: Path, values: Any, error: ValidationError) -> str:
     lines = []
     for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
+        key = key_of(item["loc"], values)
         if item["type"] == "extra_forbidden":
             lines.append(f"{path}: unknown parameter `{key}`; remove it or correct its name")
+        elif item["type"] == "union_tag_invalid":
+            lines.append(f"{path}: {key}.kind: `{item['ctx']['tag']}` is none of {item['ctx']['expected_tags']}")
+        elif item["type"] == "union_tag_not_found":
+            lines.append(f"{path}: {key}.kind: Field required")
         else:
             lines.append(f"{path}: {key + ': ' if key else ''}{item['msg'].removeprefix('Value error, ')}")
     return "\n".join(lines)
