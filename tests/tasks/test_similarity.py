@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 
 from qaemb.settings import SimilarityTask
 from qaemb.tasks.representations import Usual, answer_vectors
-from qaemb.tasks.similarity import Pairs, _spearman, evaluate_similarity, resampled_pairs
+from qaemb.tasks.similarity import Pairs, _resampled_pairs, _spearman, evaluate_similarity
 
 from .worlds import features_of
 
@@ -64,13 +64,13 @@ def test_spearman_is_scipys_and_zero_where_all_is_alike():
 
 def test_pairs_that_share_no_text_are_drawn_one_by_one():
     first, second = np.arange(0, 20, 2), np.arange(1, 20, 2)
-    for rows in resampled_pairs(first, second, 20, seed=0):
+    for rows in _resampled_pairs(first, second, 20, seed=0):
         assert len(rows) == 10
 
 
 def test_texts_in_many_pairs_are_drawn_and_a_pair_counts_as_often_as_both_were():
     first, second = (np.array(own) for own in zip(*combinations(range(8), 2), strict=True))
-    samples = list(resampled_pairs(first, second, 300, seed=0))
+    samples = list(_resampled_pairs(first, second, 300, seed=0))
     rng = np.random.default_rng(0)
     for rows in samples[:5]:
         drawn = np.bincount(rng.integers(8, size=8), minlength=8)

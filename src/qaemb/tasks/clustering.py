@@ -20,17 +20,17 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from qaemb.errors import BadInput
-from qaemb.settings import TaskSettings
+from qaemb.settings import ClusteringTask
 from qaemb.tasks.labelled import Labelled, Rows
 from qaemb.tasks.representations import Usual, answer_deviations, answered, tfidf
-from qaemb.tasks.resampling import Estimate, adjusted_rand, resamples, separation, v_measure
+from qaemb.tasks.resampling import Estimate
 from qaemb.tasks.task import Features, MethodResult, TaskResult
 
 Array = NDArray[np.float64]
 Numbers = Sequence[int] | NDArray[np.int64]
 
 
-def relevances(features: Features, texts: Numbers, description: int | None) -> Iterator[tuple[str, Array]]:
+def _relevances(features: Features, texts: Numbers, description: int | None) -> Iterator[tuple[str, Array]]:
     """Yield (name, relevance (questions,)) for each way, from the rows of the texts and of the description.
 
     `wording`: similarity of the question's wording and the description, both embedded. `described`: the answer to the
@@ -50,7 +50,7 @@ def relevances(features: Features, texts: Numbers, description: int | None) -> I
     yield "varied", _unit((1.0 / (1.0 + np.exp(-own))).var(axis=0))
 
 
-def choose(relevance: Array, answers: Array, n_chosen: int) -> list[int]:
+def _choose(relevance: Array, answers: Array, n_chosen: int) -> list[int]:
     """Return `n_chosen` questions, in order, by relevance (questions,) and novelty beside answers (texts, questions).
 
     A question whose answers do not vary is taken last: it tells no texts apart.
@@ -96,7 +96,7 @@ class Described:
 
 
 @dataclass(frozen=True)
-class Method:
+class _Method:
     """What is clustered: one matrix (texts, dimensions), or several whose scores are averaged; and its questions."""
 
     name: str
@@ -106,7 +106,7 @@ class Method:
 
 
 @dataclass(frozen=True)
-class Clustered:
+class _Clustered:
     """The clusters of each run (runs, texts), and per score its values (1 + resamples,): means over runs."""
 
     clusters: Rows
@@ -116,12 +116,12 @@ class Clustered:
     def metrics(self) -> dict[str, float]:
         """Return each score with its interval, and the deviation of the V-measure over runs."""
         own = {
-            key: value for name, values in self.scores.items() for key, value in estimate(values).metrics(name).items()
+            key: value for name, values in self.scores.items() for key, value in _estimate(values).metrics(name).items()
         }
         return own | {"v_measure_sd_runs": self.seed_sd}
 
 
-def evaluate_clustering(task: Described, features: Features, settings: TaskSettings) -> TaskResult:
+def evaluate_clustering(task: Described, features: Features, settings: ClusteringTask) -> TaskResult:
     """Return V-measure, adjusted Rand index and separation of the classes for all methods, with intervals over texts.
 
     Labels score the clusters, and give their number where `n_clusters` doesn't; nothing else sees them. `metrics`
@@ -131,7 +131,7 @@ def evaluate_clustering(task: Described, features: Features, settings: TaskSetti
     n_clusters = own.n_clusters or len(labelled.classes)
     if n_clusters >= len(labelled.texts):
         raise BadInput(f"{len(labelled.texts)} texts can't form {n_clusters} clusters; give more texts, or n_clusters")
-    weights = resamples(labelled.units, settings.n_resamples, settings.seed)
+    weights = _resamples(labelled.units, settings.n_resamples, settings.seed)
     methods = list(_methods(task, features, settings))
     with threadpool_limits(1), tqdm(methods, desc="clustering", unit="method") as bar:
         found = {method.name: _cluster(method, labelled.codes, n_clusters, weights, settings) for method in bar}
@@ -144,7 +144,7 @@ def evaluate_clustering(task: Described, features: Features, settings: TaskSetti
     return TaskResult(results, {"n_texts": len(labelled.texts), "n_clusters": n_clusters, **metrics}, tables, notes)
 
 
-def estimate(values: Array) -> Estimate:
+def _estimate(values: Array) -> Estimate:
     """Return the first value with an interval from the deviation of the others, its values in resamples.
 
     Their percentiles would not do: a resample has texts twice, which always agree with themselves, so that scores of
@@ -154,21 +154,21 @@ def estimate(values: Array) -> Estimate:
     return Estimate(float(values[0]), float(values[0]) - half, float(values[0]) + half)
 
 
-def _methods(task: Described, features: Features, settings: TaskSettings) -> Iterator[Method]:
+def _methods(task: Described, features: Features, settings: ClusteringTask) -> Iterator[_Method]:
     own = settings.clustering
     rows = features.rows(task.labelled.texts)
     description = features.rows([task.description])[0] if task.description else None
     usable = answered(features, own.n_chosen, "clustering.n_chosen", settings.set)
     answers = answer_deviations(features.margin[rows], features.mass[rows], Usual.of(features.margin[rows]))
-    yield Method(ALL, [_directions(answers)], len(usable))
-    for name, relevance in relevances(features, rows, description):
-        questions = choose(relevance, answers, own.n_chosen)
-        yield Method(f"answers_{name}", [_directions(answers[:, questions])], own.n_chosen, questions)
+    yield _Method(ALL, [_directions(answers)], len(usable))
+    for name, relevance in _relevances(features, rows, description):
+        questions = _choose(relevance, answers, own.n_chosen)
+        yield _Method(f"answers_{name}", [_directions(answers[:, questions])], own.n_chosen, questions)
     rng = np.random.default_rng(settings.seed)
     drawn = [rng.permutation(usable)[: own.n_chosen] for _ in range(own.n_random)]
-    yield Method(RANDOM, [_directions(answers[:, questions]) for questions in drawn], own.n_chosen)
-    yield Method(TFIDF, [tfidf(task.labelled.texts)(np.arange(len(rows)))])
-    yield Method(EMBEDDING, [features.embedding[rows].astype(np.float64)])
+    yield _Method(RANDOM, [_directions(answers[:, questions]) for questions in drawn], own.n_chosen)
+    yield _Method(TFIDF, [tfidf(task.labelled.texts)(np.arange(len(rows)))])
+    yield _Method(EMBEDDING, [features.embedding[rows].astype(np.float64)])
 
 
 def _directions(vectors: Array) -> Array:
@@ -177,7 +177,7 @@ def _directions(vectors: Array) -> Array:
     return vectors / np.where(lengths > 0, lengths, 1.0)
 
 
-def _cluster(method: Method, codes: Rows, n_clusters: int, weights: Array, settings: TaskSettings) -> Clustered:
+def _cluster(method: _Method, codes: Rows, n_clusters: int, weights: Array, settings: ClusteringTask) -> _Clustered:
     from sklearn.cluster import KMeans
 
     own = settings.clustering
@@ -186,23 +186,23 @@ def _cluster(method: Method, codes: Rows, n_clusters: int, weights: Array, setti
         for matrix in method.matrices
         for number in range(own.n_seeds)
     ]
-    by_run = np.array([v_measure(codes, run, weights) for run in runs])
+    by_run = np.array([_v_measure(codes, run, weights) for run in runs])
     scores = {
         "v_measure": by_run.mean(axis=0),
-        "adjusted_rand": np.mean([adjusted_rand(codes, run, weights) for run in runs], axis=0),
+        "adjusted_rand": np.mean([_adjusted_rand(codes, run, weights) for run in runs], axis=0),
         "separation": np.mean([_separation(matrix, codes, weights, settings) for matrix in method.matrices], axis=0),
     }
-    return Clustered(np.array(runs), scores, float(by_run[:, 0].std()))
+    return _Clustered(np.array(runs), scores, float(by_run[:, 0].std()))
 
 
-def _separation(matrix: Any, codes: Rows, weights: Array, settings: TaskSettings) -> Array:
+def _separation(matrix: Any, codes: Rows, weights: Array, settings: ClusteringTask) -> Array:
     from sklearn.metrics import pairwise_distances
 
     paired = np.random.default_rng(settings.seed).permutation(len(codes))[:_MOST_PAIRED]
-    return separation(pairwise_distances(matrix[paired]), codes[paired], weights[:, paired])
+    return _space_separation(pairwise_distances(matrix[paired]), codes[paired], weights[:, paired])
 
 
-def _compare(found: dict[str, Clustered]) -> tuple[dict[str, float], list[str]]:
+def _compare(found: dict[str, _Clustered]) -> tuple[dict[str, float], list[str]]:
     """Return, for each way to choose, its V-measure and separation less those of all and of random questions."""
     metrics: dict[str, float] = {}
     notes = []
@@ -210,13 +210,13 @@ def _compare(found: dict[str, Clustered]) -> tuple[dict[str, float], list[str]]:
     for name in ways:
         for baseline in (ALL, RANDOM):
             for score in ("v_measure", "separation"):
-                own = estimate(found[name].scores[score] - found[baseline].scores[score])
+                own = _estimate(found[name].scores[score] - found[baseline].scores[score])
                 metrics |= own.metrics(f"{name}_minus_{baseline}_{score}")
                 notes.append(f"{score} of {name} less {baseline}: {own.value:+.3f} ({own.low:+.3f} to {own.high:+.3f})")
     return metrics, notes
 
 
-def _chosen(methods: Sequence[Method], features: Features) -> pd.DataFrame:
+def _chosen(methods: Sequence[_Method], features: Features) -> pd.DataFrame:
     """Return the questions that each way chose, in order: `way`, `position`, `name`, `question`."""
     rows = [
         (method.name, position, features.questions[column].name, features.questions[column].text)
@@ -227,7 +227,7 @@ def _chosen(methods: Sequence[Method], features: Features) -> pd.DataFrame:
 
 
 def _describe(
-    task: Described, features: Features, methods: Sequence[Method], found: dict[str, Clustered]
+    task: Described, features: Features, methods: Sequence[_Method], found: dict[str, _Clustered]
 ) -> pd.DataFrame:
     """Return a row for each cluster of the first run on the first chosen questions, the largest first.
 
@@ -246,3 +246,68 @@ def _describe(
         rows.append((cluster, int(own.sum()), label, float(counts.max() / own.sum()), *ends))
     table = pd.DataFrame(rows, columns=["cluster", "n_texts", "label", "share", "more_yes", "more_no"])
     return table.sort_values("n_texts", ascending=False, kind="stable")
+
+
+def _resamples(units: Rows, n_resamples: int, seed: int) -> Array:
+    """Return weights (1 + n_resamples, texts): ones, then how often a bootstrap sample has each text.
+
+    `units` (texts,) numbers the unit of each text from 0: those of one unit are drawn together.
+    """
+    rng, n_units = np.random.default_rng(seed), units.max() + 1
+    drawn = [np.bincount(rng.integers(n_units, size=n_units), minlength=n_units)[units] for _ in range(n_resamples)]
+    return np.array([np.ones(len(units)), *drawn])
+
+
+def _v_measure(labels: Rows, clusters: Rows, weights: Array) -> Array:
+    """Return the V-measure (resamples,): the harmonic mean of homogeneity and completeness, 2 I / (H + H)."""
+    table = _table(labels, clusters, weights) / weights.sum(axis=1)[:, None, None]
+    of_labels, of_clusters = _entropy(table.sum(axis=2)), _entropy(table.sum(axis=1))
+    both = of_labels + of_clusters
+    shared = both - _entropy(table.reshape(len(table), -1))
+    return np.divide(2.0 * shared, both, out=np.ones_like(both), where=both > 0)
+
+
+def _adjusted_rand(labels: Rows, clusters: Rows, weights: Array) -> Array:
+    """Return the adjusted Rand index (resamples,): the share of pairs that both agree on, less what chance gives."""
+    table = _table(labels, clusters, weights)
+    together = _pairs(table).sum(axis=(1, 2))
+    by_label, by_cluster = _pairs(table.sum(axis=2)).sum(axis=1), _pairs(table.sum(axis=1)).sum(axis=1)
+    chance = by_label * by_cluster / _pairs(weights.sum(axis=1))
+    spread = (by_label + by_cluster) / 2.0 - chance
+    return np.divide(together - chance, spread, out=np.ones_like(spread), where=spread != 0)
+
+
+def _space_separation(distances: Array, labels: Rows, weights: Array) -> Array:
+    """Return the mean distance of pairs with different labels less that of pairs with the same, (resamples,).
+
+    `distances` (texts, texts) are first divided by the root of their mean square over all pairs, so that spaces with
+    different numbers of dimensions compare. A text is no pair with itself.
+    """
+    others = ~np.eye(len(labels), dtype=bool)
+    scaled = distances / np.sqrt(np.square(distances[others]).mean())
+    same = labels[:, None] == labels
+    return _pair_mean(scaled, others & ~same, weights) - _pair_mean(scaled, others & same, weights)
+
+
+def _table(labels: Rows, clusters: Rows, weights: Array) -> Array:
+    """Return the weight in each label and cluster, (resamples, labels, clusters)."""
+    n_labels, n_clusters = labels.max() + 1, clusters.max() + 1
+    cells = np.eye(n_labels * n_clusters)[labels * n_clusters + clusters]
+    return (weights @ cells).reshape(-1, n_labels, n_clusters)
+
+
+def _entropy(shares: Array) -> Array:
+    """Return the entropy in nats of shares (resamples, parts)."""
+    logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
+    entropy: Array = -(shares * logs).sum(axis=1)
+    return entropy
+
+
+def _pairs(counts: Array) -> Array:
+    return counts * (counts - 1.0) / 2.0
+
+
+def _pair_mean(values: Array, chosen: NDArray[np.bool_], weights: Array) -> Array:
+    total = ((weights @ (values * chosen)) * weights).sum(axis=1)
+    mean: Array = total / ((weights @ chosen.astype(np.float64)) * weights).sum(axis=1)
+    return mean

@@ -27,7 +27,7 @@ _MODULE = "module"
 
 
 @dataclass(frozen=True)
-class Packaged:
+class _Packaged:
     """The folder of the installed package, the format that the task's kind reads there, and that format's own keys."""
 
     format: str
@@ -40,7 +40,7 @@ def is_packaged(path: Path) -> bool:
     return (path / _FILE).is_file()
 
 
-def find_packaged(path: Path, options: Collection[str] = ()) -> Packaged:
+def find_packaged(path: Path, options: Collection[str] = ()) -> _Packaged:
     """Return where the data of a folder with `source.yaml` is.
 
     Its keys are package, version, format, `module` where it is not the package's name, and any of `options`. BadInput
@@ -59,7 +59,7 @@ def find_packaged(path: Path, options: Collection[str] = ()) -> Packaged:
         )
     root = package_folder(values["package"], str(values["version"]), "the data set", values.get(_MODULE))
     own = {key: value for key, value in values.items() if key in options}
-    return Packaged(str(values["format"]), root, own)
+    return _Packaged(str(values["format"]), root, own)
 
 
 def read_packaged(path: Path, formats: Mapping[str, Callable[[Path], T]]) -> T:

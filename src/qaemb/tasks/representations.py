@@ -36,7 +36,7 @@ _TFIDF_SCALE = 10.0
 _L1_RATIO = 0.9  # as in `select`: enough of an L2 term that questions which say the same do not fight
 
 
-def standardised(features: Features, train: Rows, questions: Sequence[int] | None = None) -> Array:
+def _standardised(features: Features, train: Rows, questions: Sequence[int] | None = None) -> Array:
     """Return answers of all texts (texts, questions) in deviations from what is usual in the training rows, times mass.
 
     Margins are log odds: if answers are independent given the label, then the label's log odds are a weighted sum of
@@ -89,7 +89,7 @@ def tfidf(texts: Sequence[str]) -> Represent:
 
 def some_answers(features: Features, questions: Sequence[int]) -> Represent:
     """Return the standardised answers to some questions, whatever the training rows are."""
-    return lambda train: standardised(features, train, questions)
+    return lambda train: _standardised(features, train, questions)
 
 
 class ChosenAnswers:
@@ -113,10 +113,10 @@ class ChosenAnswers:
     def of_size(self, size: int) -> Represent:
         """Return the standardised answers to the questions that the training rows choose, `size` of them."""
         position = self._sizes.index(size)
-        return lambda train: standardised(self._features, train, self.sets(train)[position])
+        return lambda train: _standardised(self._features, train, self.sets(train)[position])
 
     def _products(self, train: Rows) -> Products:
-        answers = standardised(self._features, train)[train]
+        answers = _standardised(self._features, train)[train]
         answers -= answers.mean(axis=0)  # where the mass varies, the mean is no longer 0
         indicators = (self._codes[train][:, None] == np.unique(self._codes[train])).astype(np.float64)
         targets = (indicators - indicators.mean(axis=0)) / np.sqrt(indicators.mean(axis=0))
@@ -126,7 +126,7 @@ class ChosenAnswers:
 Matrix = NDArray[np.float64]
 
 
-def stems(texts: Sequence[str]) -> list[list[str]]:
+def _stems(texts: Sequence[str]) -> list[list[str]]:
     """Return the words of each text in lower case, without English stop words, cut to their stems (Snowball)."""
     import bm25s
     import Stemmer
@@ -141,13 +141,13 @@ def bm25_scores(queries: Sequence[str], documents: Sequence[str]) -> Matrix:
     """Return BM25 of every query and document (queries, documents): Lucene's form, k1 1.5, b 0.75."""
     import bm25s
 
-    words_of = stems(documents)
+    words_of = _stems(documents)
     scores = np.zeros((len(queries), len(documents)))
     if not any(words_of):
         return scores
     index = bm25s.BM25(method="lucene", k1=1.5, b=0.75, backend="numpy")
     index.index(words_of, show_progress=False)
-    for row, words in enumerate(stems(queries)):
+    for row, words in enumerate(_stems(queries)):
         known = index.get_tokens_ids(words)
         if known:
             scores[row] = index.get_scores_from_ids(known)
@@ -159,11 +159,11 @@ def tf_idf(texts: Sequence[str], fitted_on: Sequence[str]) -> csr_matrix:
     from scipy.sparse import csr_matrix
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    known = stems(fitted_on)
+    known = _stems(fitted_on)
     if not any(known):
         return csr_matrix((len(texts), 1))
     vectorizer = TfidfVectorizer(analyzer=_same, sublinear_tf=True).fit(known)
-    return vectorizer.transform(stems(texts))
+    return vectorizer.transform(_stems(texts))
 
 
 def _same(words: list[str]) -> list[str]:

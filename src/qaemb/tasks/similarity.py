@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from qaemb.errors import BadInput
 from qaemb.rows import csv_rows, json_rows, read_text
-from qaemb.settings import TaskSettings
+from qaemb.settings import SimilarityTask
 from qaemb.stats import spearman
 from qaemb.tasks.packaged import is_packaged, read_lee, read_packaged
 from qaemb.tasks.representations import Usual, answer_vectors, bm25_scores, tf_idf
@@ -128,14 +128,14 @@ _COMPARED = (("answers", "tfidf"), ("answers", "bm25"), ("answers", "embedding")
 _TINY = 1e-12
 
 
-def evaluate_similarity(pairs: Pairs, features: Features, settings: TaskSettings) -> TaskResult:
+def evaluate_similarity(pairs: Pairs, features: Features, settings: SimilarityTask) -> TaskResult:
     """Return Spearman's rho of every method with the ratings, its interval, differences, and the cognitive load."""
     first, second = pairs.numbers
     measures = _measures(pairs, features)
     shared = _shared_yes(features, pairs)
     rho = {name: _spearman(own, pairs.score) for name, own in measures.items()}
     sampled: dict[str, list[float]] = {name: [] for name in [*measures, "shared_yes"]}
-    samples = resampled_pairs(first, second, settings.n_resamples, settings.seed)
+    samples = _resampled_pairs(first, second, settings.n_resamples, settings.seed)
     for rows in tqdm(samples, total=settings.n_resamples, desc="resample pairs", unit="sample"):
         for name, own in measures.items():
             sampled[name].append(_spearman(own[rows], pairs.score[rows]))
@@ -156,7 +156,7 @@ def _spearman(values: Matrix, scores: Matrix) -> float:
     return float(np.nan_to_num(spearman(values, scores)))
 
 
-def resampled_pairs(
+def _resampled_pairs(
     first: NDArray[np.int64], second: NDArray[np.int64], n_resamples: int, seed: int
 ) -> Iterator[NDArray[np.int64]]:
     """Yield bootstrap samples of pairs, as numbers of pairs with repetition.

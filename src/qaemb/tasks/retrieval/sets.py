@@ -54,7 +54,7 @@ class RetrievalSet:
         return np.array(list(self.queries))[:, None] == np.array(list(self.documents))[None]
 
 
-class RetrievalBuilder:
+class _Builder:
     """Collects a retrieval set row by row; `place` is the file and line that an error names."""
 
     def __init__(self) -> None:
@@ -151,7 +151,7 @@ def read_retrieval(path: Path) -> RetrievalSet:
 
 
 def _beir(path: Path) -> RetrievalSet:
-    builder = RetrievalBuilder()
+    builder = _Builder()
     for place, row in json_rows(path / "corpus.jsonl"):
         builder.add_document(_value(row, "_id", place), _document(row, place), place)
     for place, row in json_rows(path / "queries.jsonl"):
@@ -191,7 +191,7 @@ def _cranfield(path: Path) -> RetrievalSet:
     `cranqrel` numbers queries by their place in cran.qry, whose own numbers have gaps. The collection's readme gives
     code 1 to the best references; -1, in no readme, and 5 (of no interest) count as not relevant.
     """
-    builder = RetrievalBuilder()
+    builder = _Builder()
     for place, name, fields in _cranfield_entries(path / "cran.all.1400"):
         builder.add_document(name, f"{fields.get('T', '')} {_without_title(fields)}", place)
     for position, (place, _, fields) in enumerate(_cranfield_entries(path / "cran.qry"), start=1):
@@ -238,7 +238,7 @@ def _lee(root: Path) -> RetrievalSet:
     People's mean similarity becomes a grade on the scale 0 to 4 of its five steps; below its middle it is 0.
     """
     texts, similarity = read_lee(root)
-    builder = RetrievalBuilder()
+    builder = _Builder()
     names = [f"d{number + 1}" for number in range(len(texts))]
     for name, text in zip(names, texts, strict=True):
         builder.add_document(name, text, str(root))
@@ -253,7 +253,7 @@ def _lee(root: Path) -> RetrievalSet:
 
 def _lee_leads(root: Path) -> RetrievalSet:
     """Return news documents without their first sentence, and that sentence as the query for what it was cut from."""
-    builder = RetrievalBuilder()
+    builder = _Builder()
     for number, (lead, rest) in enumerate(read_leads(root), start=1):
         builder.add_document(f"rest{number}", rest, str(root))
         builder.add_query(f"lead{number}", lead, str(root))
