@@ -26,7 +26,8 @@ class KindSection(Section):
         if not isinstance(values, Mapping) or cls.__bases__[0] is KindSection:
             return values
         others: dict[str, list[str]] = {}
-        for sibling in cls.__bases__[0].__subclasses__():
+        siblings: list[type[BaseModel]] = cls.__bases__[0].__subclasses__()
+        for sibling in siblings:
             for key in sibling.model_fields.keys() - cls.model_fields.keys():
                 others.setdefault(key, []).extend(get_args(sibling.model_fields["kind"].annotation))
         for key in others.keys() & values.keys():

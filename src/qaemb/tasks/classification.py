@@ -1,7 +1,7 @@
 """Classification by sparse linear models on answers, beside baselines: accuracy against the number of questions.
 
-A model is a logistic regression with a penalty that folds inside the training rows choose. The tables say why a model
-on answers says what it says: its questions with their weights, and what each did for single texts.
+A model is a logistic regression. Folds inside the training rows choose its penalty. The tables explain a model on
+answers: its questions with their weights, and what each question contributed to the label of single texts.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Method:
 
 @dataclass(frozen=True)
 class _Problem:
-    """A data set, what is known of its texts, the answered questions, who is tested, and folds inside the rest."""
+    """A data set, its features, the answered questions, the outer splits, and folds inside the train rows of each."""
 
     labelled: Labelled
     features: Features
@@ -79,23 +79,23 @@ def evaluate_classification(labelled: Labelled, features: Features, settings: Cl
 
 
 def _problem(labelled: Labelled, features: Features, settings: ClassificationTask) -> _Problem:
-    own = settings.classification
-    questions = answered(features, own.sizes[-1], "classification.sizes", settings.set)
-    splits = outer_splits(labelled, own.n_folds, own.n_repeats, settings.seed)
-    inner = [folds(labelled, split.train, own.n_inner, settings.seed) for split in splits]
-    chooser = ChosenAnswers(features, labelled.codes, own.sizes)
+    spec = settings.classification
+    questions = answered(features, spec.sizes[-1], "classification.sizes", settings.set)
+    splits = outer_splits(labelled, spec.n_folds, spec.n_repeats, settings.seed)
+    inner = [folds(labelled, split.train, spec.n_inner, settings.seed) for split in splits]
+    chooser = ChosenAnswers(features, labelled.codes, spec.sizes)
     return _Problem(labelled, features, settings, questions, splits, inner, chooser)
 
 
 def _methods(problem: _Problem) -> Iterator[_Method]:
     """Yield all methods in the order to show; the largest class stands for a model on nothing."""
-    features, own = problem.features, problem.settings.classification
-    for size in own.sizes:
+    features, spec = problem.features, problem.settings.classification
+    for size in spec.sizes:
         yield _Method(f"answers_{size}", "answers", size, [problem.chooser.of_size(size)])
     yield _Method("answers_all", "answers", len(problem.questions), [some_answers(features, problem.questions)])
     rng = np.random.default_rng(problem.settings.seed)
-    orders = [rng.permutation(problem.questions) for _ in range(own.n_random)]
-    for size in own.sizes:
+    orders = [rng.permutation(problem.questions) for _ in range(spec.n_random)]
+    for size in spec.sizes:
         yield _Method(
             f"random_{size}", "random", size, [some_answers(features, order[:size].tolist()) for order in orders]
         )
@@ -113,8 +113,8 @@ def _predict_all(problem: _Problem, methods: Sequence[_Method]) -> dict[str, _Pr
             for represent in method.draws:
                 draws.append([_predict(problem, represent, number) for number in range(len(problem.splits))])
                 bar.update(len(problem.splits))
-            own = draws or [[_largest_class(problem, split) for split in problem.splits]]
-            predictions[method.name] = _join(problem.labelled, problem.splits, own)
+            runs = draws or [[_largest_class(problem, split) for split in problem.splits]]
+            predictions[method.name] = _join(problem.labelled, problem.splits, runs)
     return predictions
 
 
@@ -132,14 +132,14 @@ def _largest_class(problem: _Problem, split: Split) -> Rows:
 def _explain(problem: _Problem) -> dict[str, pd.DataFrame]:
     """Return the tables of the model of the first split, on the number of questions that is compared."""
     settings, split = problem.settings, problem.splits[0]
-    own = settings.classification
-    fitted = _fit(problem.chooser.of_size(own.compared), problem.labelled.codes, split.train, problem.inner[0])
-    position = own.sizes.index(own.compared)
-    chosen = [problem.chooser.sets(each.train)[position] for each in problem.splits]
-    drawn = np.random.default_rng(settings.seed).permutation(split.test)[: own.n_explained]
+    spec = settings.classification
+    fitted = _fit(problem.chooser.of_size(spec.compared), problem.labelled.codes, split.train, problem.inner[0])
+    position = spec.sizes.index(spec.compared)
+    columns = [problem.chooser.sets(each.train)[position] for each in problem.splits]
+    drawn = np.random.default_rng(settings.seed).permutation(split.test)[: spec.n_explained]
     return {
-        "questions": _question_table(problem.labelled, problem.features, fitted, chosen),
-        "contributions": _contribution_table(problem.labelled, problem.features, fitted, chosen[0], drawn),
+        "questions": _question_table(problem.labelled, problem.features, fitted, columns),
+        "contributions": _contribution_table(problem.labelled, problem.features, fitted, columns[0], drawn),
     }
 
 
@@ -152,10 +152,10 @@ def _curve(results: Sequence[MethodResult]) -> pd.DataFrame:
 def _compare(predictions: dict[str, _Predictions], settings: ClassificationTask) -> tuple[dict[str, float], list[str]]:
     """Return the difference of accuracy of the compared answers to each baseline, and sentences that say the same."""
     size = settings.classification.compared
-    own, notes = predictions[f"answers_{size}"], []
+    answers, notes = predictions[f"answers_{size}"], []
     metrics: dict[str, float] = {}
     for baseline in (EMBEDDING, TFIDF, f"random_{size}", "answers_all"):
-        difference = own.less(predictions[baseline], settings.n_resamples, settings.seed)
+        difference = answers.less(predictions[baseline], settings.n_resamples, settings.seed)
         metrics |= difference.metrics(f"answers_{size}_minus_{baseline}")
         notes.append(
             f"accuracy of answers_{size} less {baseline}: {difference.value:+.3f} "
@@ -195,12 +195,12 @@ def _losses(matrix: Any, codes: Rows, part: Rows, held_out: Rows) -> NDArray[np.
     from sklearn.metrics import log_loss
 
     model = _model(PENALTIES[0]).set_params(warm_start=True)
-    known = np.unique(codes[part])
-    rows = held_out[np.isin(codes[held_out], known)]  # with groups, a class may be in the held-out fold alone
+    classes = np.unique(codes[part])
+    rows = held_out[np.isin(codes[held_out], classes)]  # with groups, a class may be in the held-out fold alone
     losses = []
     for penalty in PENALTIES:
         model.set_params(C=penalty).fit(matrix[part], codes[part])
-        losses.append(log_loss(codes[rows], model.predict_proba(matrix[rows]), normalize=False, labels=known))
+        losses.append(log_loss(codes[rows], model.predict_proba(matrix[rows]), normalize=False, labels=classes))
     return np.array(losses)
 
 
@@ -273,21 +273,22 @@ def _class_scores(fitted: _Fitted) -> tuple[Array, Array]:
 
 
 def _question_table(
-    labelled: Labelled, features: Features, fitted: _Fitted, chosen: Sequence[Sequence[int]]
+    labelled: Labelled, features: Features, fitted: _Fitted, columns: Sequence[Sequence[int]]
 ) -> pd.DataFrame:
-    """Return a row per question of the model, the heaviest first; `chosen`: the columns of each split, its own first.
+    """Return a row per question of the model, the heaviest first.
 
-    `name`, `question`; `share_of_splits` whose training texts chose it; `weight_LABEL` per deviation of its answer.
+    `columns`: the columns of the questions of each split, those of the model's split first. Returned are `name`,
+    `question`; `share_of_splits` whose training texts chose it; `weight_LABEL` per deviation of its answer.
     """
     weights, _ = _class_scores(fitted)
     order = np.argsort(-np.linalg.norm(weights, axis=0), kind="stable")
     names = [labelled.classes[code] for code in fitted.model.classes_]
     rows: list[dict[str, Any]] = []
     for position in order:
-        question = features.questions[chosen[0][position]]
-        share = float(np.mean([chosen[0][position] in own for own in chosen]))
-        own = {f"weight_{name}": weight for name, weight in zip(names, weights[:, position], strict=True)}
-        rows.append({"name": question.name, "question": question.text, "share_of_splits": share, **own})
+        question = features.questions[columns[0][position]]
+        share = float(np.mean([columns[0][position] in set_columns for set_columns in columns]))
+        of_labels = {f"weight_{name}": weight for name, weight in zip(names, weights[:, position], strict=True)}
+        rows.append({"name": question.name, "question": question.text, "share_of_splits": share, **of_labels})
     return pd.DataFrame(rows)
 
 

@@ -1,10 +1,13 @@
-"""Choosing questions for a data set without its labels: by what it is said to be about, or by how its answers vary.
+"""Clustering: k-means on answers beside TF-IDF and the embedding, also on answers to a few questions.
 
-Each way gives a relevance between 0 and 1 for every question. Questions are then taken one by one: the next has the
-largest relevance times novelty, the share of its answers' variance that no question already taken explains, so that
-five wordings of one matter don't fill the set.
+The few questions are chosen without labels, by what the data set is said to be about, or by how its answers vary. Each
+way gives every question a relevance between 0 and 1. Questions are then chosen one by one: the next has the largest
+product of relevance and novelty. Novelty is the share of a question's variance that no question chosen before explains,
+so that five wordings of one matter don't fill the set.
 
-k-means on answers, also on those to questions chosen without labels, beside TF-IDF and the embedding.
+Scores come for many resamples of the texts at once. A resample is a weight for each text: how often it was drawn.
+Weights are (resamples, texts), and a score is a number for each resample. A first row of ones gives the score of the
+texts themselves.
 """
 
 from __future__ import annotations
@@ -38,16 +41,16 @@ def _relevances(features: Features, texts: Numbers, description: int | None) -> 
     needs no description.
     """
     margin = features.margin.astype(np.float64)
-    own = margin[list(texts)]
+    answers = margin[list(texts)]
     if description is not None:
         cosines = features.question_embedding.astype(np.float64) @ features.embedding[description].astype(np.float64)
         yield "wording", _unit(cosines)
-        deviation = own.std(axis=0)
+        deviation = answers.std(axis=0)
         above = np.divide(
-            margin[description] - own.mean(axis=0), deviation, out=np.zeros(own.shape[1]), where=deviation > 0
+            margin[description] - answers.mean(axis=0), deviation, out=np.zeros(answers.shape[1]), where=deviation > 0
         )
         yield "described", _unit(above)
-    yield "varied", _unit((1.0 / (1.0 + np.exp(-own))).var(axis=0))
+    yield "varied", _unit((1.0 / (1.0 + np.exp(-answers))).var(axis=0))
 
 
 def _choose(relevance: Array, answers: Array, n_chosen: int) -> list[int]:
@@ -59,14 +62,14 @@ def _choose(relevance: Array, answers: Array, n_chosen: int) -> list[int]:
     lengths = np.linalg.norm(centred, axis=0)
     unit = np.divide(centred, lengths, out=np.zeros_like(centred), where=lengths > 0)
     novelty = np.where(lengths > 0, 1.0, 0.0)
-    chosen: list[int] = []
+    columns: list[int] = []
     for _ in range(min(n_chosen, len(relevance))):
         score = relevance * novelty
-        score[chosen] = -1.0
+        score[columns] = -1.0
         best = int(score.argmax())
-        chosen.append(best)
+        columns.append(best)
         novelty = np.minimum(novelty, 1.0 - np.square(unit.T @ unit[:, best]))
-    return chosen
+    return columns
 
 
 def _unit(values: Array) -> Array:
@@ -115,10 +118,10 @@ class _Clustered:
 
     def metrics(self) -> dict[str, float]:
         """Return each score with its interval, and the deviation of the V-measure over runs."""
-        own = {
+        metrics = {
             key: value for name, values in self.scores.items() for key, value in _estimate(values).metrics(name).items()
         }
-        return own | {"v_measure_sd_runs": self.seed_sd}
+        return metrics | {"v_measure_sd_runs": self.seed_sd}
 
 
 def evaluate_clustering(task: Described, features: Features, settings: ClusteringTask) -> TaskResult:
@@ -127,20 +130,20 @@ def evaluate_clustering(task: Described, features: Features, settings: Clusterin
     Labels score the clusters, and give their number where `n_clusters` doesn't; nothing else sees them. `metrics`
     compares each way to choose questions with all and with random ones. Tables: `chosen`, `clusters`.
     """
-    own, labelled = settings.clustering, task.labelled
-    n_clusters = own.n_clusters or len(labelled.classes)
+    spec, labelled = settings.clustering, task.labelled
+    n_clusters = spec.n_clusters or len(labelled.classes)
     if n_clusters >= len(labelled.texts):
         raise BadInput(f"{len(labelled.texts)} texts can't form {n_clusters} clusters; give more texts, or n_clusters")
     weights = _resamples(labelled.units, settings.n_resamples, settings.seed)
     methods = list(_methods(task, features, settings))
     with threadpool_limits(1), tqdm(methods, desc="clustering", unit="method") as bar:
-        found = {method.name: _cluster(method, labelled.codes, n_clusters, weights, settings) for method in bar}
+        clustered = {method.name: _cluster(method, labelled.codes, n_clusters, weights, settings) for method in bar}
     results = [
-        MethodResult(method.name, found[method.name].metrics(), {"n_questions": method.n_questions})
+        MethodResult(method.name, clustered[method.name].metrics(), {"n_questions": method.n_questions})
         for method in methods
     ]
-    metrics, notes = _compare(found)
-    tables = {"chosen": _chosen(methods, features), "clusters": _describe(task, features, methods, found)}
+    metrics, notes = _compare(clustered)
+    tables = {"chosen": _chosen(methods, features), "clusters": _describe(task, features, methods, clustered)}
     return TaskResult(results, {"n_texts": len(labelled.texts), "n_clusters": n_clusters, **metrics}, tables, notes)
 
 
@@ -155,18 +158,18 @@ def _estimate(values: Array) -> Estimate:
 
 
 def _methods(task: Described, features: Features, settings: ClusteringTask) -> Iterator[_Method]:
-    own = settings.clustering
+    spec = settings.clustering
     rows = features.rows(task.labelled.texts)
     description = features.rows([task.description])[0] if task.description else None
-    usable = answered(features, own.n_chosen, "clustering.n_chosen", settings.set)
+    usable = answered(features, spec.n_chosen, "clustering.n_chosen", settings.set)
     answers = answer_deviations(features.margin[rows], features.mass[rows], Usual.of(features.margin[rows]))
     yield _Method(ALL, [_directions(answers)], len(usable))
     for name, relevance in _relevances(features, rows, description):
-        questions = _choose(relevance, answers, own.n_chosen)
-        yield _Method(f"answers_{name}", [_directions(answers[:, questions])], own.n_chosen, questions)
+        questions = _choose(relevance, answers, spec.n_chosen)
+        yield _Method(f"answers_{name}", [_directions(answers[:, questions])], spec.n_chosen, questions)
     rng = np.random.default_rng(settings.seed)
-    drawn = [rng.permutation(usable)[: own.n_chosen] for _ in range(own.n_random)]
-    yield _Method(RANDOM, [_directions(answers[:, questions]) for questions in drawn], own.n_chosen)
+    drawn = [rng.permutation(usable)[: spec.n_chosen] for _ in range(spec.n_random)]
+    yield _Method(RANDOM, [_directions(answers[:, questions]) for questions in drawn], spec.n_chosen)
     yield _Method(TFIDF, [tfidf(task.labelled.texts)(np.arange(len(rows)))])
     yield _Method(EMBEDDING, [features.embedding[rows].astype(np.float64)])
 
@@ -180,11 +183,11 @@ def _directions(vectors: Array) -> Array:
 def _cluster(method: _Method, codes: Rows, n_clusters: int, weights: Array, settings: ClusteringTask) -> _Clustered:
     from sklearn.cluster import KMeans
 
-    own = settings.clustering
+    spec = settings.clustering
     runs = [
-        KMeans(n_clusters, n_init=own.n_init, random_state=settings.seed + number).fit_predict(matrix).astype(np.int64)
+        KMeans(n_clusters, n_init=spec.n_init, random_state=settings.seed + number).fit_predict(matrix).astype(np.int64)
         for matrix in method.matrices
-        for number in range(own.n_seeds)
+        for number in range(spec.n_seeds)
     ]
     by_run = np.array([_v_measure(codes, run, weights) for run in runs])
     scores = {
@@ -202,17 +205,18 @@ def _separation(matrix: Any, codes: Rows, weights: Array, settings: ClusteringTa
     return _space_separation(pairwise_distances(matrix[paired]), codes[paired], weights[:, paired])
 
 
-def _compare(found: dict[str, _Clustered]) -> tuple[dict[str, float], list[str]]:
+def _compare(clustered: dict[str, _Clustered]) -> tuple[dict[str, float], list[str]]:
     """Return, for each way to choose, its V-measure and separation less those of all and of random questions."""
     metrics: dict[str, float] = {}
     notes = []
-    ways = [name for name in found if name not in (ALL, RANDOM, TFIDF, EMBEDDING)]
+    ways = [name for name in clustered if name not in (ALL, RANDOM, TFIDF, EMBEDDING)]
     for name in ways:
         for baseline in (ALL, RANDOM):
             for score in ("v_measure", "separation"):
-                own = _estimate(found[name].scores[score] - found[baseline].scores[score])
-                metrics |= own.metrics(f"{name}_minus_{baseline}_{score}")
-                notes.append(f"{score} of {name} less {baseline}: {own.value:+.3f} ({own.low:+.3f} to {own.high:+.3f})")
+                difference = _estimate(clustered[name].scores[score] - clustered[baseline].scores[score])
+                metrics |= difference.metrics(f"{name}_minus_{baseline}_{score}")
+                ends = f"{difference.low:+.3f} to {difference.high:+.3f}"
+                notes.append(f"{score} of {name} less {baseline}: {difference.value:+.3f} ({ends})")
     return metrics, notes
 
 
@@ -227,7 +231,7 @@ def _chosen(methods: Sequence[_Method], features: Features) -> pd.DataFrame:
 
 
 def _describe(
-    task: Described, features: Features, methods: Sequence[_Method], found: dict[str, _Clustered]
+    task: Described, features: Features, methods: Sequence[_Method], clustered: dict[str, _Clustered]
 ) -> pd.DataFrame:
     """Return a row for each cluster of the first run on the first chosen questions, the largest first.
 
@@ -235,15 +239,15 @@ def _describe(
     mean answer in the cluster is farthest above and below that of all texts.
     """
     method = next(method for method in methods if method.questions)
-    clusters, answers = found[method.name].clusters[0], method.matrices[0]
+    clusters, answers = clustered[method.name].clusters[0], method.matrices[0]
     names, rows = [features.questions[column].text for column in method.questions], []
     for cluster in np.unique(clusters).tolist():
-        own = clusters == cluster
-        counts = np.bincount(task.labelled.codes[own])
-        order = np.argsort(answers[own].mean(axis=0), kind="stable")
+        members = clusters == cluster
+        counts = np.bincount(task.labelled.codes[members])
+        order = np.argsort(answers[members].mean(axis=0), kind="stable")
         ends = [" | ".join(names[column] for column in part) for part in (order[::-1][:_SHOWN], order[:_SHOWN])]
         label = task.labelled.classes[counts.argmax()]
-        rows.append((cluster, int(own.sum()), label, float(counts.max() / own.sum()), *ends))
+        rows.append((cluster, int(members.sum()), label, float(counts.max() / members.sum()), *ends))
     table = pd.DataFrame(rows, columns=["cluster", "n_texts", "label", "share", "more_yes", "more_no"])
     return table.sort_values("n_texts", ascending=False, kind="stable")
 
@@ -307,7 +311,7 @@ def _pairs(counts: Array) -> Array:
     return counts * (counts - 1.0) / 2.0
 
 
-def _pair_mean(values: Array, chosen: NDArray[np.bool_], weights: Array) -> Array:
-    total = ((weights @ (values * chosen)) * weights).sum(axis=1)
-    mean: Array = total / ((weights @ chosen.astype(np.float64)) * weights).sum(axis=1)
+def _pair_mean(values: Array, pairs: NDArray[np.bool_], weights: Array) -> Array:
+    total = ((weights @ (values * pairs)) * weights).sum(axis=1)
+    mean: Array = total / ((weights @ pairs.astype(np.float64)) * weights).sum(axis=1)
     return mean

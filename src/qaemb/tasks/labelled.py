@@ -41,7 +41,7 @@ class _Row:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Texts, each once, and what is known of them, row by row.
+    """Texts, each once, with their labels, row by row.
 
     `split`: "train" or "test" for each text, or empty: there is no given split. `group`: texts of one group (a film, a
     speaker) never stand on both sides of a fold; empty: each text is for itself.
@@ -77,11 +77,11 @@ def _collect(rows: Iterable[_Row], source: str, drop_conflicts: bool = False) ->
     BadInput names both rows of a text with two labels (with `drop_conflicts` all its rows are left out instead), an
     empty text or label, a split that is neither train nor test or lacks one of the two, and a single class.
     """
-    kept: dict[str, _Row] = {}
+    first_rows: dict[str, _Row] = {}
     conflicting: set[str] = set()
     for row in rows:
         _check(row)
-        before = kept.setdefault(row.text, row)
+        before = first_rows.setdefault(row.text, row)
         if before.label != row.label:
             if not drop_conflicts:
                 raise BadInput(
@@ -89,13 +89,13 @@ def _collect(rows: Iterable[_Row], source: str, drop_conflicts: bool = False) ->
                     f"{before.place}; leave one of the two rows out"
                 )
             conflicting.add(row.text)
-    own = [row for text, row in kept.items() if text not in conflicting]
-    _check_all(own, source)
+    selected = [row for text, row in first_rows.items() if text not in conflicting]
+    _check_all(selected, source)
     return Labelled(
-        [row.text for row in own],
-        [row.label for row in own],
-        [row.split for row in own if row.split],
-        [row.group for row in own if row.group],
+        [row.text for row in selected],
+        [row.label for row in selected],
+        [row.split for row in selected if row.split],
+        [row.group for row in selected if row.group],
     )
 
 
@@ -113,9 +113,9 @@ def _check_all(rows: list[_Row], source: str) -> None:
     if len(classes) < 2:
         raise BadInput(f"{source} has {len(rows)} texts with {len(classes)} label(s); a task needs two or more labels")
     for name in ("split", "group"):
-        lacking = [row for row in rows if not getattr(row, name)]
-        if lacking and len(lacking) < len(rows):
-            raise BadInput(f"{lacking[0].place}: {name} is empty, but other rows have one; fill it in everywhere")
+        without = [row for row in rows if not getattr(row, name)]
+        if without and len(without) < len(rows):
+            raise BadInput(f"{without[0].place}: {name} is empty, but other rows have one; fill it in everywhere")
     splits = {row.split for row in rows} - {""}
     if len(splits) == 1:
         lacks = TEST if TRAIN in splits else TRAIN
@@ -225,11 +225,11 @@ def read_labelled(path: Path) -> Labelled:
 
 
 def _own_columns(path: Path) -> _Columns:
-    known = _header(path)
+    names = _header(path)
     return _Columns(
-        text="input" if "input" in known and "text" not in known else "text",
-        split="split" if "split" in known else None,
-        group="group" if "group" in known else None,
+        text="input" if "input" in names and "text" not in names else "text",
+        split="split" if "split" in names else None,
+        group="group" if "group" in names else None,
     )
 
 
@@ -248,15 +248,15 @@ def _rows(path: Path, columns: _Columns, split: str = "") -> Iterator[_Row]:
         for name in (columns.text, columns.label):
             if name not in values:
                 raise BadInput(f"{place}: there is no `{name}`; a task needs `{columns.text}` and `{columns.label}`")
-        own = [_value(values.get(name) if name else "") for name in columns.model_dump().values()]
-        yield _Row(place, own[0], own[1], own[2] or split, own[3])
+        cells = [_value(values.get(name) if name else "") for name in columns.model_dump().values()]
+        yield _Row(place, cells[0], cells[1], cells[2] or split, cells[3])
 
 
 def _values(path: Path, columns: _Columns) -> Iterator[tuple[str, dict[str, Any]]]:
     kind = _kind(path)
     if kind in _SEPARATORS:
-        wanted = tuple(name for name in columns.model_dump().values() if name)
-        yield from csv_rows(path, wanted, _SEPARATORS[kind])
+        names = tuple(name for name in columns.model_dump().values() if name)
+        yield from csv_rows(path, names, _SEPARATORS[kind])
     elif kind == ".jsonl":
         yield from json_rows(path)
     elif kind == ".parquet":
@@ -278,20 +278,20 @@ def _value(value: Any) -> str:
 
 
 def _read_packaged(path: Path) -> Labelled:
-    found = find_packaged(path, _Contents.model_fields)
+    packaged = find_packaged(path, _Contents.model_fields)
     source = path / "source.yaml"
-    if found.format != FORMAT:
-        raise BadInput(f"{source}: format `{found.format}`; labelled texts in a package have the format `{FORMAT}`")
+    if packaged.format != FORMAT:
+        raise BadInput(f"{source}: format `{packaged.format}`; labelled texts in a package have the format `{FORMAT}`")
     try:
-        contents = _Contents.model_validate(found.options)
+        contents = _Contents.model_validate(packaged.options)
     except ValidationError as error:
         first = error.errors()[0]
         raise BadInput(f"{source}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     rows: list[_Row] = []
     for name, file in contents.files.items():
         split = name if name in (TRAIN, TEST) else ""
-        own = list(_rows(found.root / file, contents.columns, split))[contents.skip :]
-        rows += [row for row in own if not contents.labels or row.label in contents.labels]
+        rows_of_file = list(_rows(packaged.root / file, contents.columns, split))[contents.skip :]
+        rows += [row for row in rows_of_file if not contents.labels or row.label in contents.labels]
     per_label = {str(part): number for part, number in contents.per_label.items()}
     return _sample(_collect(rows, str(source), contents.drop_conflicts), per_label)
 
@@ -304,12 +304,12 @@ def _sample(labelled: Labelled, per_label: Mapping[str, int]) -> Labelled:
     for row, label in enumerate(labelled.label):
         by_class[labelled.split[row] if labelled.split else "all", label].append(row)
     drawn = random.Random(0)
-    kept = [
+    sample = [
         row
         for (split, _), rows in sorted(by_class.items())
         for row in drawn.sample(rows, min(per_label.get(split, len(rows)), len(rows)))
     ]
-    return _take(labelled, sorted(kept))
+    return _take(labelled, sorted(sample))
 
 
 def _take(labelled: Labelled, rows: Iterable[int]) -> Labelled:

@@ -1,10 +1,4 @@
-"""What can be said of a mean over independent units (queries, texts): intervals and p-values by resampling them.
-
-How well clusters agree with labels, and how far apart classes are, for many resamples of the texts at once.
-
-A resample is a weight for each text: how often it was drawn. Weights are (resamples, texts), and each score is a number
-for each resample; a first row of ones gives the score of the texts themselves.
-"""
+"""Intervals and p-values of a mean over independent units (queries, texts), by resampling the units."""
 
 from __future__ import annotations
 
@@ -32,8 +26,8 @@ class Estimate:
 
     def metrics(self, name: str) -> dict[str, float]:
         """Return `name`, `name_low`, `name_high`, and `name_p` where there is one."""
-        own = {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
-        return own if self.p is None else own | {f"{name}_p": self.p}
+        values = {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+        return values if self.p is None else values | {f"{name}_p": self.p}
 
 
 def interval(value: float, sampled: Sequence[float] | Scores) -> Estimate:
@@ -59,14 +53,14 @@ def paired_difference(
     sign, at least as large? The observed one counts among them, so that p is never 0.
     """
     difference = scores - baseline
-    own = mean_with_interval(difference, n_resamples, seed, units)
+    mean = mean_with_interval(difference, n_resamples, seed, units)
     difference = _sums(difference, units)
     rng, larger = np.random.default_rng([seed, 1]), 0
     observed = abs(difference.sum())
     for size in _batches(n_resamples):
         signs = rng.choice([-1.0, 1.0], size=(size, len(difference)))
         larger += int((np.abs(signs @ difference) >= observed - 1e-12).sum())
-    return Estimate(own.value, own.low, own.high, (1 + larger) / (1 + n_resamples))
+    return Estimate(mean.value, mean.low, mean.high, (1 + larger) / (1 + n_resamples))
 
 
 def _resampled_means(scores: Scores, n_resamples: int, rng: np.random.Generator, units: Units | None) -> Scores:

@@ -1,6 +1,6 @@
-"""Reading pairs of texts with people's ratings: CSV, JSON lines, and sets that installed packages carry.
+"""Similarity of pairs of texts, compared with people's ratings by Spearman's rho. Nothing is learnt from the ratings.
 
-Similarity of pairs of texts, beside people's ratings (Spearman's rho). Nothing is learnt from the ratings.
+Pairs are read from CSV, from JSON lines, and from sets in installed packages.
 
 **Cognitive load** is the mean number of questions that both texts of a pair get a yes to: what someone has to read who
 asks why two texts count as alike.
@@ -49,7 +49,7 @@ class Pairs:
     def numbers(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The numbers in `texts` of first and second (pairs,)."""
         row = {text: number for number, text in enumerate(self.texts)}
-        first, second = ([row[text] for text in own] for own in (self.first, self.second))
+        first, second = ([row[text] for text in texts] for texts in (self.first, self.second))
         return np.array(first, np.int64), np.array(second, np.int64)
 
 
@@ -133,12 +133,12 @@ def evaluate_similarity(pairs: Pairs, features: Features, settings: SimilarityTa
     first, second = pairs.numbers
     measures = _measures(pairs, features)
     shared = _shared_yes(features, pairs)
-    rho = {name: _spearman(own, pairs.score) for name, own in measures.items()}
+    rho = {name: _spearman(values, pairs.score) for name, values in measures.items()}
     sampled: dict[str, list[float]] = {name: [] for name in [*measures, "shared_yes"]}
     samples = _resampled_pairs(first, second, settings.n_resamples, settings.seed)
     for rows in tqdm(samples, total=settings.n_resamples, desc="resample pairs", unit="sample"):
-        for name, own in measures.items():
-            sampled[name].append(_spearman(own[rows], pairs.score[rows]))
+        for name, values in measures.items():
+            sampled[name].append(_spearman(values[rows], pairs.score[rows]))
         sampled["shared_yes"].append(float(shared[rows].mean()))
     methods = []
     for name in measures:
@@ -217,8 +217,8 @@ def _differences(rho: dict[str, float], sampled: dict[str, list[float]]) -> dict
     metrics: dict[str, float] = {}
     for better, baseline in _COMPARED:
         difference = np.subtract(sampled[better], sampled[baseline]).tolist()
-        own: Estimate = interval(rho[better] - rho[baseline], difference)
-        metrics |= own.metrics(f"{better}_minus_{baseline}_spearman")
+        estimate: Estimate = interval(rho[better] - rho[baseline], difference)
+        metrics |= estimate.metrics(f"{better}_minus_{baseline}_spearman")
     return metrics
 
 

@@ -94,7 +94,7 @@ def named(path: str) -> Callable[..., Any]:
 
 
 def _model_folder(included: Path, weights: Mapping[str, Any] | None, user_folder: str) -> Path | None:
-    """Return the folder of the model that a student stands on: the included one, the user's, or made from its source."""
+    """Return the folder of the model that a student stands on: included, the user's, or made from its source."""
     if weights is None:
         return None
     elsewhere = Path(user_folder) if user_folder else None

@@ -63,7 +63,7 @@ def evaluate_retrieval(data: RetrievalSet, features: Features, settings: Retriev
         fitted = [fit_and_score(fold) for fold in folds]
     tested = np.concatenate([test for _, test in splits])
     by_method = _per_query(data, problem, fitted, tested)
-    methods = [_method(name, own, fitted, settings) for name, own in by_method.items()]
+    methods = [_method(name, values, fitted, settings) for name, values in by_method.items()]
     tables = {
         "queries": _query_table(data, tested, by_method),
         "weights": _question_table(features, fitted),
@@ -78,35 +78,35 @@ def evaluate_retrieval(data: RetrievalSet, features: Features, settings: Retriev
 
 def _problem(data: RetrievalSet, features: Features) -> Problem:
     queries, documents = list(data.queries.values()), list(data.documents.values())
-    asked, held = features.rows(queries), features.rows(documents)
+    query_rows, document_rows = features.rows(queries), features.rows(documents)
     words = tf_idf([*queries, *documents], documents)
     plain = {
         "bm25": bm25_scores(queries, documents),
         "tfidf": np.asarray((words[: len(queries)] @ words[len(queries) :].T).todense(), np.float64),
-        "embedding": (features.embedding[asked] @ features.embedding[held].T).astype(np.float64),
+        "embedding": (features.embedding[query_rows] @ features.embedding[document_rows].T).astype(np.float64),
     }
     return Problem(
         plain,
-        features.margin[asked],
-        features.mass[asked],
-        features.margin[held],
-        features.mass[held],
-        Judged(data.grade_matrix, data.own),
+        features.margin[query_rows],
+        features.mass[query_rows],
+        features.margin[document_rows],
+        features.mass[document_rows],
+        Judged(data.grade_matrix, data.is_query),
     )
 
 
 def _splits(data: RetrievalSet, settings: RetrievalTask) -> list[tuple[Rows, Rows]]:
     """Return (train, test) numbers of queries."""
-    own, n, seed = settings.retrieval, len(data.queries), settings.seed
+    spec, n, seed = settings.retrieval, len(data.queries), settings.seed
     if data.train:
         in_train = np.array([query in data.train for query in data.queries])
         splits = [(np.flatnonzero(in_train), np.flatnonzero(~in_train))]
-    elif own.train_share:
+    elif spec.train_share:
         order = np.random.default_rng(seed).permutation(n)
-        n_train = round(n * own.train_share)
+        n_train = round(n * spec.train_share)
         splits = [(np.sort(order[:n_train]), np.sort(order[n_train:]))]
     else:
-        splits = list(inner_folds(n, own.n_folds, seed))
+        splits = list(inner_folds(n, spec.n_folds, seed))
     fewest = min(len(train) for train, _ in splits)
     if fewest < _LEAST_TRAIN or any(not len(test) for _, test in splits):
         raise BadInput(
@@ -122,11 +122,11 @@ def _per_query(
     """Return method -> metric -> its value of each test query."""
     ties, judged = _tie_order(list(data.documents)), problem.judged
     grades, never = np.where(judged.never, 0.0, judged.grades)[tested], judged.never[tested]
-    found = {}
+    metrics = {}
     for name in fitted[0].scores:
         scores = np.concatenate([one.scores[name] for one in fitted])
-        found[name] = _rank_metrics(np.where(never, _WORST, scores), grades, ties)
-    return found
+        metrics[name] = _rank_metrics(np.where(never, _WORST, scores), grades, ties)
+    return metrics
 
 
 def _method(name: str, per_query: Mapping[str, Matrix], fitted: list[Fitted], settings: RetrievalTask) -> MethodResult:
@@ -141,17 +141,17 @@ def _differences(by_method: Mapping[str, Mapping[str, Matrix]], settings: Retrie
     metrics: dict[str, float] = {}
     for better, baseline in _PAIRS:
         for metric in _COMPARED:
-            own = paired_difference(
+            difference = paired_difference(
                 by_method[better][metric], by_method[baseline][metric], settings.n_resamples, settings.seed
             )
-            metrics |= own.metrics(f"{better}_minus_{baseline}_{metric}")
+            metrics |= difference.metrics(f"{better}_minus_{baseline}_{metric}")
     return metrics
 
 
 def _query_table(data: RetrievalSet, tested: Rows, by_method: Mapping[str, Mapping[str, Matrix]]) -> pd.DataFrame:
     """Return a row per test query: its text, and each method's nDCG."""
     names, texts = list(data.queries), list(data.queries.values())
-    columns = {name: own[f"ndcg_{_NDCG_AT}"] for name, own in by_method.items()}
+    columns = {name: values[f"ndcg_{_NDCG_AT}"] for name, values in by_method.items()}
     return pd.DataFrame({"query": [names[row] for row in tested], "text": [texts[row] for row in tested], **columns})
 
 
@@ -180,9 +180,9 @@ def _rank_metrics(scores: Matrix, grades: Matrix, ties: NDArray[np.int64]) -> di
     """
     ranked = _ranked_grades(scores, grades, ties)
     relevant = ranked > 0
-    found = {"mrr": 1.0 / (1 + relevant.argmax(axis=1)), f"ndcg_{_NDCG_AT}": _dcg(ranked) / _dcg(-np.sort(-grades))}
+    firsts = {"mrr": 1.0 / (1 + relevant.argmax(axis=1)), f"ndcg_{_NDCG_AT}": _dcg(ranked) / _dcg(-np.sort(-grades))}
     recall = {f"recall_{k}": relevant[:, :k].sum(axis=1) / relevant.sum(axis=1) for k in _RECALL_AT}
-    return found | recall
+    return firsts | recall
 
 
 def _dcg(ranked: Matrix) -> Matrix:
@@ -195,7 +195,7 @@ _N_QUERIES, _N_QUESTIONS = 10, 5
 
 @dataclass(frozen=True)
 class _Explained:
-    """What explanations are made from: one fold, and the queries that it tested."""
+    """What explanations are computed from: a fitted fold, and the queries that it tested."""
 
     data: RetrievalSet
     features: Features
@@ -231,32 +231,32 @@ def _mixture_table(fitted: Sequence[Fitted]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _explanations(own: _Explained) -> pd.DataFrame:
-    """Return of some test queries the document that the weighted answers put first, and the questions that did it.
+def _explanations(part: _Explained) -> pd.DataFrame:
+    """Return, for some test queries, the document that weighted answers put first and the questions that decided it.
 
-    Queries that answers liken to no document are left out.
+    A query without a document of positive score is left out.
     `contribution` adds up over all questions to the score; `share` is its part of that. `query_yes`, `document_yes`:
     the answers as probabilities.
     """
     rows = []
-    names, documents = list(own.data.queries), list(own.data.documents)
-    scores = np.where(own.judged.never[own.tested], -np.inf, own.fitted.scores[WEIGHTED])
-    learnt = own.fitted.learnt
-    for number, query in enumerate(own.tested[:_N_QUERIES]):
+    names, documents = list(part.data.queries), list(part.data.documents)
+    scores = np.where(part.judged.never[part.tested], -np.inf, part.fitted.scores[WEIGHTED])
+    learnt = part.fitted.learnt
+    for number, query in enumerate(part.tested[:_N_QUERIES]):
         document = int(scores[number].argmax())
         if scores[number, document] <= 0:
             continue
         contributions = learnt.products.queries[query] * learnt.weights * learnt.products.documents[document]
-        texts = own.data.queries[names[query]], own.data.documents[documents[document]]
-        margins = own.features.margin[own.features.rows(texts)].astype(np.float64)
+        texts = part.data.queries[names[query]], part.data.documents[documents[document]]
+        margins = part.features.margin[part.features.rows(texts)].astype(np.float64)
         yes = 1 / (1 + np.exp(-margins))
         for question in np.argsort(-contributions, kind="stable")[:_N_QUESTIONS]:
             rows.append(
                 {
                     "query": texts[0],
                     "document": documents[document],
-                    "grade": own.judged.grades[query, document],
-                    "question": own.features.questions[question].text,
+                    "grade": part.judged.grades[query, document],
+                    "question": part.features.questions[question].text,
                     "query_yes": yes[0, question],
                     "document_yes": yes[1, question],
                     "contribution": contributions[question],

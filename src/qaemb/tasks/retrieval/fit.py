@@ -113,8 +113,8 @@ def _fit_weights(scorer: _Scorer, judged: Judged, penalty: float, start: Matrix 
         return value + penalty / 2 * (away @ away) / size, gradient
 
     begin, bounds = np.ones(size) if start is None else start, [(0.0, None)] * size
-    found = minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds, options={"gtol": _GRADIENT})
-    return np.asarray(found.x, np.float64)
+    result = minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds, options={"gtol": _GRADIENT})
+    return np.asarray(result.x, np.float64)
 
 
 def _mean_loss(scores: Matrix, judged: Judged) -> float:
@@ -132,7 +132,6 @@ def _cross_entropy(scores: Matrix, target: Matrix, never: NDArray[np.bool_]) -> 
     return float(value.mean()), exponentials / total - target
 
 
-Matrix = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 ANSWERS, WEIGHTED = "answers", "answers_weighted"
@@ -185,9 +184,9 @@ class Problem:
         """
         documents = Usual.of(self.margin)
         queries = Usual(Usual.of(self.query_margin[train]).centre, documents.scale)
-        asked, held = (own if counts_mass else np.ones_like(own) for own in (self.query_mass, self.mass))
+        query_mass, mass = (mass if counts_mass else np.ones_like(mass) for mass in (self.query_mass, self.mass))
         products = _Products(
-            answer_vectors(self.query_margin, asked, queries), answer_vectors(self.margin, held, documents)
+            answer_vectors(self.query_margin, query_mass, queries), answer_vectors(self.margin, mass, documents)
         )
         spread = products.scores(np.ones(products.n_weights))[train].std(axis=1).mean()
         return _Products(products.queries / max(spread, _TINY), products.documents)
@@ -195,13 +194,13 @@ class Problem:
 
 @dataclass(frozen=True)
 class Fold:
-    """Queries to learn from and queries to test; `told` is called N_STEPS times while the fold is learnt."""
+    """Queries to learn from and queries to test; `progress` is called N_STEPS times while the fold is learnt."""
 
     problem: Problem
     train: Rows
     test: Rows
     seed: int
-    told: Callable[[], object]
+    progress: Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -242,13 +241,13 @@ def fit_and_score(fold: Fold) -> Fitted:
     never, seen = problem.judged.never, problem.outside(test)
     fold = replace(fold, train=problem.learnable(fold.train, seen))
     learnt = min((_learn(fold, counts_mass) for counts_mass in (True, False)), key=lambda one: one.loss)
-    asked = learnt.products.of(test, np.ones(len(problem.margin), bool))
-    scores = {name: own[test] for name, own in problem.plain.items()}
-    scores |= {ANSWERS: asked.scores(np.ones(asked.n_weights)), WEIGHTED: asked.scores(learnt.weights)}
-    known = {name: own[fold.train] for name, own in problem.plain.items()} | {WEIGHTED: learnt.held_out}
+    tested = learnt.products.of(test, np.ones(len(problem.margin), bool))
+    scores = {name: values[test] for name, values in problem.plain.items()}
+    scores |= {ANSWERS: tested.scores(np.ones(tested.n_weights)), WEIGHTED: tested.scores(learnt.weights)}
+    trained = {name: values[fold.train] for name, values in problem.plain.items()} | {WEIGHTED: learnt.held_out}
     shares = {}
     for name, parts in MIXTURES.items():
-        learning = np.stack([_per_query(known[part], never[fold.train])[:, seen] for part in parts])
+        learning = np.stack([_per_query(trained[part], never[fold.train])[:, seen] for part in parts])
         shares[name] = _fit_weights(_Mixture(learning), problem.of(fold.train, seen), penalty=0.0)
         testing = np.stack([_per_query(scores[part], never[test]) for part in parts])
         scores[name] = _Mixture(testing).scores(shares[name])
@@ -282,10 +281,10 @@ def _learn(fold: Fold, counts_mass: bool) -> _Learnt:
     total = np.zeros(len(PENALTIES))
     held_out = np.zeros((len(PENALTIES), len(train), len(problem.margin)))
     for learn, held in inner_folds(len(train), N_INNER, fold.seed):
-        own = problem.of(train[held], seen)
+        judged = problem.of(train[held], seen)
         for number, weights in enumerate(_path(fold, products, train[learn], np.append(fold.test, train[held]))):
             held_out[number, held] = products.of(train[held], everything).scores(weights)
-            total[number] += _mean_loss(held_out[number, held][:, seen], own) * len(held)
+            total[number] += _mean_loss(held_out[number, held][:, seen], judged) * len(held)
     best = int(total.argmin())
     weights = _path(fold, products, train, fold.test)[best]
     return _Learnt(weights, PENALTIES[best], counts_mass, products, held_out[best], float(total[best]) / len(train))
@@ -298,9 +297,9 @@ def _path(fold: Fold, products: _Products, learn: Rows, hidden: Rows) -> list[Ma
     if not len(rows):
         raise BadInput("too few queries have a relevant document that is not a query itself to learn from them")
     scorer, judged = products.of(rows, seen), fold.problem.of(rows, seen)
-    weights, found = None, []
+    weights, by_penalty = None, []
     for penalty in reversed(PENALTIES):
         weights = _fit_weights(scorer, judged, penalty, weights)
-        found.append(weights)
-        fold.told()
-    return found[::-1]
+        by_penalty.append(weights)
+        fold.progress()
+    return by_penalty[::-1]
