@@ -48,8 +48,10 @@ def unseen(settings: Settings, workspace: Workspace, margins: Margins, models: l
             own, asked = cells.columns(taught), questions.some(taught)
             fitted = fit_conditioned(vectors, own, train[fit], train[held], asked, ConditionedSettings(seed=seed))
             final = refit_conditioned(vectors[train], own.rows(train), asked, fitted)
-            scores.setdefault(model, {})[seed] = final.margins(vectors[test], questions.own[left], questions.reference)
-            centred = vectors[test].reshape(len(test), 3, -1).sum(1) @ (questions.own[left] - questions.reference).T
+            scores.setdefault(model, {})[seed] = final.margins(
+                vectors[test], questions.taught[left], questions.reference
+            )
+            centred = vectors[test].reshape(len(test), 3, -1).sum(1) @ (questions.taught[left] - questions.reference).T
             scores.setdefault(f"{model} similarity alone", {})[seed] = centred
     if len(models) > 1:
         scores["both"] = {seed: np.mean([scores[model][seed] for model in models], axis=0) for seed in SEEDS}

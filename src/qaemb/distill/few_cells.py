@@ -74,7 +74,7 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class FewCellHeads:
+class _FewCellHeads:
     """The heads, the prior chosen, each prior's held-out correlation, margins (T, Q) by heads without the story."""
 
     heads: Heads
@@ -96,7 +96,7 @@ class CurvePlan:
 
 def fit_few_cells(
     pool: Pool, asked: Asked, priors: Sequence[Prior] = PRIORS, n_folds: int = 3, seed: int = 0
-) -> FewCellHeads:
+) -> _FewCellHeads:
     """Return heads learnt from the known cells; folds are whole stories, BadInput with fewer stories than folds.
 
     The prior is the one whose held-out scores correlate best with the labels, both less the question's mean, over all
@@ -122,7 +122,7 @@ def fit_few_cells(
     spread = (x @ weights.T).std(axis=0)  # wider than that of held-out scores, to which the curves belong
     weights *= (slope * scores.std(axis=0) / np.maximum(spread, 1e-12))[:, None].astype(np.float32)
     heads = Heads(weights.T, (bias - weights @ centre).astype(np.float32))
-    return FewCellHeads(heads, prior, found, (slope * scores + bias).astype(np.float32))
+    return _FewCellHeads(heads, prior, found, (slope * scores + bias).astype(np.float32))
 
 
 def curve(pool: Pool, labels: Vectors, tests: Mapping[str, tuple[Vectors, Vectors]], plan: CurvePlan) -> pd.DataFrame:
@@ -161,7 +161,7 @@ def grade(heads: Heads, vectors: Vectors, labels: Vectors) -> tuple[float, float
 
 def _path(
     pool: Pool, labels: Vectors, plan: CurvePlan, chooser: str, seed: int
-) -> Iterator[tuple[Asked, FewCellHeads]]:
+) -> Iterator[tuple[Asked, _FewCellHeads]]:
     """Yield what was asked and the student learnt from it, budget after budget."""
     known = at_random = np.zeros(labels.shape, np.bool_)
     margin, value, before = pool.vectors @ pool.zero_shot.T, None, None

@@ -53,7 +53,7 @@ class HeadSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class FittedHeads:
+class _FittedHeads:
     """The heads, the penalty that was chosen, and the held-out log loss (nats per cell) of every penalty tried."""
 
     heads: Heads
@@ -63,7 +63,7 @@ class FittedHeads:
 
 def fit_heads(
     vectors: Vectors, cells: TeacherCells, train: Rows, held_out: Rows, settings: HeadSettings
-) -> FittedHeads:
+) -> _FittedHeads:
     """Return heads learnt on `train` rows of vectors (T, D), with the penalty that predicts `held_out` rows best.
 
     BadInput if a question has no known cell among the train rows.
@@ -80,7 +80,7 @@ def fit_heads(
         elif len(curve) - 1 - [row["held_out_log_loss"] for row in curve].index(best[0]) >= _PATIENCE:
             break
     assert best is not None
-    return FittedHeads(best[1], best[2], curve)
+    return _FittedHeads(best[1], best[2], curve)
 
 
 def refit_heads(vectors: Vectors, cells: TeacherCells, penalty: float, settings: HeadSettings) -> Heads:
@@ -108,10 +108,10 @@ def cell_weights(
     `balance`: yes and no of a question weigh the same. BadInput names a question with no known cell.
     """
     known = cells.known
-    lacking = np.flatnonzero(~known.any(axis=0))
-    if len(lacking):
+    untaught = np.flatnonzero(~known.any(axis=0))
+    if len(untaught):
         raise BadInput(
-            f"the teacher answered `{cells.questions[lacking[0]]}` for no text to learn from; ask it, or leave the "
+            f"the teacher answered `{cells.questions[untaught[0]]}` for no text to learn from; ask it, or leave the "
             "question out"
         )
     rate = np.clip((labels * known).sum(0) / known.sum(0), 1e-4, 1 - 1e-4).astype(np.float64)
@@ -180,7 +180,7 @@ class HiddenSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class FittedHidden:
+class _FittedHidden:
     """The heads after the best epoch, its number (from 1), and the held-out log loss after each."""
 
     heads: Heads
@@ -190,7 +190,7 @@ class FittedHidden:
 
 def fit_hidden(
     vectors: Vectors, cells: TeacherCells, train: Rows, held_out: Rows, head: HeadSettings, settings: HiddenSettings
-) -> FittedHidden:
+) -> _FittedHidden:
     """Return heads learnt on `train` rows of vectors (T, D), of the epoch that predicts `held_out` rows best."""
     labels, known = targets(cells.rows(held_out), head.hard)
     best: tuple[float, Heads, int] | None = None
@@ -203,7 +203,7 @@ def fit_hidden(
         elif epoch - best[2] >= _PATIENCE:
             break
     assert best is not None
-    return FittedHidden(best[1], best[2], curve)
+    return _FittedHidden(best[1], best[2], curve)
 
 
 def refit_hidden(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -26,7 +26,7 @@ class KindSection(Section):
         if not isinstance(values, Mapping) or cls.__bases__[0] is KindSection:
             return values
         others: dict[str, list[str]] = {}
-        siblings: list[type[BaseModel]] = cls.__bases__[0].__subclasses__()
+        siblings: Sequence[type[BaseModel]] = cls.__bases__[0].__subclasses__()
         for sibling in siblings:
             for key in sibling.model_fields.keys() - cls.model_fields.keys():
                 others.setdefault(key, []).extend(get_args(sibling.model_fields["kind"].annotation))
