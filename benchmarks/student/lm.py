@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record import write_result
+from benchmarks.student.splits import split_questions
 from qaemb.answers import build_answerer
-from qaemb.distill.cells import TeacherCells, split_questions
+from qaemb.distill.cells import TeacherCells
 from qaemb.distill.grades import question_aucs
 from qaemb.distill.lm.training import LmResult, train_lm
 from qaemb.settings import AnswererSettings, LmSettings

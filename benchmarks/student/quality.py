@@ -8,8 +8,9 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.student.margins import Margins
+from benchmarks.student.splits import split_questions
 from qaemb.answers.students.reading import reference_vector, text_vectors
-from qaemb.distill.cells import split_groups, split_questions
+from qaemb.distill.cells import split_groups
 from qaemb.distill.conditioned import ConditionedSettings, QuestionVectors, fit_conditioned, refit_conditioned
 from qaemb.distill.grades import grade_student
 from qaemb.models.encoder import Encoder

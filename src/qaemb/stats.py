@@ -129,10 +129,12 @@ def pearson(first: Floats, second: Floats) -> float:
 
 
 def spearman(first: Floats, second: Floats) -> float:
-    """Return Spearman's rho: Pearson's r of the ranks, ties sharing their mean rank; NaN as for `pearson`."""
+    """Return Spearman's rho: the correlation of the ranks, ties sharing their mean rank; NaN as for `pearson`."""
     from scipy.stats import rankdata
 
-    return pearson(rankdata(first), rankdata(second))
+    a, b = (rankdata(values) - (len(values) + 1) / 2 for values in (first, second))
+    spread = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / spread) if spread > 0 else float("nan")
 
 
 def kappa(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from qaemb.distill.cells import TeacherCells, split_groups, split_questions
+from benchmarks.student.splits import split_questions
+from qaemb.distill.cells import TeacherCells, split_groups
 from qaemb.errors import BadInput, BadParameter
 
 LABELS = np.array([[0, 1], [0.25, 1], [0, 0]], np.float32)

@@ -98,15 +98,15 @@ def _quotas(
     What does not divide goes to questions drawn at random. The sum is `budget`, which must not exceed that of `left`.
     """
     weight = np.ones(len(left)) if value is None else np.maximum(np.asarray(value, np.float64), 1e-9)
-    given = np.zeros(len(left), np.int64)
-    while budget > given.sum():
-        open_ = np.flatnonzero(given < left)
-        rest = budget - given.sum()
+    quota = np.zeros(len(left), np.int64)
+    while budget > quota.sum():
+        open_ = np.flatnonzero(quota < left)
+        rest = budget - quota.sum()
         share = np.floor(rest * weight[open_] / weight[open_].sum()).astype(np.int64)
         if not share.any():
             share[rng.permutation(len(open_))[:rest]] = 1
-        given[open_] = np.minimum(given[open_] + share, left[open_])
-    return given
+        quota[open_] = np.minimum(quota[open_] + share, left[open_])
+    return quota
 
 
 def _random(state: State, budget: int, rng: np.random.Generator) -> Mask:
@@ -166,14 +166,14 @@ def calibration(scores: Floats, labels: Floats, known: Mask, at_random: Mask) ->
     """
     row, question = np.nonzero(known)
     score, yes = scores[row, question].astype(np.float64), labels[row, question] > 0.5
-    own = fit_curves(score, yes, question, scores.shape[1])
-    slope = np.maximum(own.slope, 0.1 * np.median(own.slope))  # 0 would take a question's order away
+    curves = fit_curves(score, yes, question, scores.shape[1])
+    slope = np.maximum(curves.slope, 0.1 * np.median(curves.slope))  # 0 would take a question's order away
     clean = at_random[row, question]
     if not clean.any():
-        return slope, own.intercept
-    margin = own.intercept[question] + slope[question] * score
+        return slope, curves.intercept
+    margin = curves.intercept[question] + slope[question] * score
     last = fit_curves(margin[clean], yes[clean], np.zeros(int(clean.sum()), np.int64), 1)
-    return last.slope[0] * slope, last.intercept[0] + last.slope[0] * own.intercept
+    return last.slope[0] * slope, last.intercept[0] + last.slope[0] * curves.intercept
 
 
 def _sample(state: State, budget: int, rng: np.random.Generator) -> Mask:
@@ -232,12 +232,12 @@ def _crowding(state: State, cluster: NDArray[np.integer], rng: np.random.Generat
     crowding = rng.random(state.asked.shape, np.float32)
     n = int(cluster.max()) + 1
     for question in range(state.asked.shape[1]):
-        mine = rng.permutation(np.flatnonzero(~state.asked[:, question]))
-        mine = mine[np.argsort(cluster[mine], kind="stable")]
-        size = np.bincount(cluster[mine], minlength=n)
-        place = np.arange(len(mine)) - np.repeat(np.cumsum(size) - size, size)
+        rows = rng.permutation(np.flatnonzero(~state.asked[:, question]))
+        rows = rows[np.argsort(cluster[rows], kind="stable")]
+        size = np.bincount(cluster[rows], minlength=n)
+        place = np.arange(len(rows)) - np.repeat(np.cumsum(size) - size, size)
         before = np.bincount(cluster[np.flatnonzero(state.asked[:, question])], minlength=n)
-        crowding[mine, question] += place + before[cluster[mine]]
+        crowding[rows, question] += place + before[cluster[rows]]
     return crowding
 
 

@@ -98,17 +98,6 @@ def split_groups(groups: Sequence[str], held_out_share: float, seed: int) -> tup
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
-def split_questions(n: int, n_unseen: int, seed: int) -> tuple[Rows, Rows]:
-    """Return the numbers of the questions to train on and of those never seen in training, both ascending.
-
-    BadParameter if no question, or none to train on, would be left on a side.
-    """
-    if not 0 < n_unseen < n:
-        raise BadParameter(f"n_unseen is {n_unseen} of {n} questions; leave at least one on each side")
-    order = np.random.default_rng(seed).permutation(n)
-    return np.sort(order[n_unseen:]), np.sort(order[:n_unseen])
-
-
 def _check_strings(kind: str, values: Sequence[str]) -> None:
     if len(values) == 0:
         raise BadInput(f"there is no {kind}; give at least one")

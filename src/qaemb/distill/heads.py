@@ -1,19 +1,21 @@
-"""Training linear heads on frozen vectors: logistic regression, one column a question, all questions at once.
+"""Training heads on frozen vectors, all questions at once: linear heads, or heads with a hidden layer.
+
+**Linear heads** are logistic regressions, one column a question:
 
     min over W, b of the sum over questions j of
         mean over known cells i of c_ij BCE(x_i . w_j + b_j, y_ij) + penalty / 2 |w_j|^2
 
 Labels may be soft: y is then the teacher's probability of yes. `balance` gives yes and no the same weight (c), so that
-the margin is 0 where the odds are those of the question's base rate; the bias is moved back afterwards, so that
+the margin is 0 where the odds are those of the question's base rate. The bias is moved back afterwards, so that
 sigmoid(margin) stays a probability.
 
-Solved by L-BFGS in the coordinates in which the loss is nearly round: W = P Z with P = (c X'X / n + penalty I)^-1/2, c
-the mean of p (1 - p) at the base rates. About ten passes over the texts are then enough, where there are many hundreds
-in the coordinates of the encoder.
+The solver is L-BFGS in coordinates in which the loss is nearly round: W = P Z with P = (c X'X / n + penalty I)^-1/2,
+c the mean of p (1 - p) at the base rates. About ten passes over the texts are then enough; in the coordinates of the
+encoder many hundreds are needed.
 
-Training heads with a hidden layer on frozen vectors: what a linear map of the vectors can't say, at a small price.
+**Heads with a hidden layer** say what a linear map of the vectors can't, at a small price:
 
-    margin = gelu(x H + h) W + b,   trained on the same loss as linear heads (heads.py) by AdamW with dropout
+    margin = gelu(x H + h) W + b,   trained on the same loss by AdamW with dropout
 
 The inputs are standardised for training, and H and h are turned back afterwards. Training stops where held-out stories
 stop getting better; a fit on all stories then takes as many epochs.
