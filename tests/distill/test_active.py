@@ -179,7 +179,7 @@ def test_calibration_is_right_though_the_chosen_cells_say_yes_more_often():
 
 def test_bad_arguments_are_named():
     given = state()
-    with pytest.raises(BadParameter, match="no chooser `best`; take one of random"):
+    with pytest.raises(BadParameter, match="no chooser `best`; there are: random"):
         choose_cells("best", given, 5, 0)
     with pytest.raises(BadParameter, match="random_share is 2"):
         choose_cells("combined", given, 5, 0, random_share=2)

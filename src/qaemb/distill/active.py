@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qaemb.distill.curves import fit_curves
-from qaemb.errors import BadInput, BadParameter
+from qaemb.errors import BadInput, BadParameter, require
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.floating]
@@ -74,8 +74,7 @@ def choose_cells(chooser: str, state: State, budget: int, seed: int, random_shar
     above the number of cells that are left.
     """
     left = int((~state.asked).sum())
-    if chooser not in CHOOSERS:
-        raise BadParameter(f"there is no chooser `{chooser}`; take one of {', '.join(CHOOSERS)}")
+    choose = require(CHOOSERS, chooser, "chooser")
     if not 0 <= random_share <= 1:
         raise BadParameter(f"random_share is {random_share}; give a share between 0 and 1")
     if not 1 <= budget <= left:
@@ -87,7 +86,7 @@ def choose_cells(chooser: str, state: State, budget: int, seed: int, random_shar
     n_random = budget if chooser == "random" else round(random_share * budget)
     sample = _sample(state, n_random, rng)
     rest = replace(state, asked=state.asked | sample)
-    return _Chosen((sample & ~state.asked) | CHOOSERS[chooser](rest, budget - n_random, rng), sample)
+    return _Chosen((sample & ~state.asked) | choose(rest, budget - n_random, rng), sample)
 
 
 def _quotas(
