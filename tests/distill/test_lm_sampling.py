@@ -50,7 +50,7 @@ def test_a_step_depends_on_seed_and_number_alone():
     for one, other in zip(there, back, strict=True):
         assert one.texts.tolist() == other.texts.tolist()
         assert np.concatenate(one.questions).tolist() == np.concatenate(other.questions).tolist()
-    other_seed = Sampler(data, dataclasses.replace(settings, seed=1))
+    other_seed = Sampler(data, settings.model_copy(update={"seed": 1}))
     assert other_seed.step(0).texts.tolist() != there[0].texts.tolist()
 
 
