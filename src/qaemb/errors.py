@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib.util import find_spec
 from typing import TypeVar
 
@@ -96,3 +96,14 @@ def require_modules(modules: Collection[str]) -> None:
         if find_spec(module) is None:
             missing = ModuleNotFoundError(f"no module named {module}", name=module)
             raise missing_extra(missing) or missing
+
+
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """Return names joined by commas; of more than `most` names the first few and the number of the others.
+
+    >>> listed("abcdefg", most=2)
+    'a, b and 5 more'
+    """
+    all_names = list(names)
+    more = f" and {len(all_names) - most} more" if len(all_names) > most else ""
+    return ", ".join(all_names[:most]) + more

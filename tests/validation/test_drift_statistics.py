@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from qaemb.stats import q_values
 from qaemb.validation.drift import statistics as st
 
 NONE = st.Common(np.array([], dtype=np.int64), np.array([], dtype=np.int64))
@@ -110,5 +111,5 @@ def test_a_growing_correlation_has_a_small_p_and_chance_has_the_right_share():
 
 def test_false_discovery_rates_keep_their_shape():
     p = np.array([[0.01, 0.04], [0.03, 0.5]])
-    assert st.q_values(p) == pytest.approx(np.array([[0.04, 0.04 * 4 / 3], [0.04 * 4 / 3, 0.5]]))
-    assert st.q_values(np.ones((0, 4))).shape == (0, 4)
+    assert q_values(p) == pytest.approx(np.array([[0.04, 0.04 * 4 / 3], [0.04 * 4 / 3, 0.5]]))
+    assert q_values(np.ones((0, 4))).shape == (0, 4)

@@ -24,7 +24,7 @@ from qaemb.datasets.arrays import check_rows, read_block, shape_of, voxel_blocks
 from qaemb.datasets.source import Responses, Timing
 from qaemb.datasets.textgrid import order_problems, read_tiers, tier_words, words_tier
 from qaemb.datasets.words import word_problems
-from qaemb.errors import BadInput
+from qaemb.errors import BadInput, listed
 from qaemb.rows import FIRST_ROW
 
 Value = TypeVar("Value")
@@ -118,17 +118,6 @@ def check_stories(stories: Collection[str], heard: Collection[str]) -> Iterator[
     missing = sorted(set(stories) - set(heard))
     if missing:
         yield "WARNING", f"lacks {len(missing)} of {len(stories)} stories: {listed(missing)}"
-
-
-def listed(names: Iterable[str], most: int = 5) -> str:
-    """Return names joined by commas, the first few if there are many.
-
-    >>> listed("abcdefg", most=2)
-    'a, b and 5 more'
-    """
-    all_names = list(names)
-    more = f" and {len(all_names) - most} more" if len(all_names) > most else ""
-    return ", ".join(all_names[:most]) + more
 
 
 def absent(path: Path) -> str:

@@ -28,13 +28,12 @@ from qaemb.datasets.doctor import (
     check_responses,
     check_stories,
     check_textgrid,
-    listed,
     unless_bad,
 )
 from qaemb.datasets.source import Adapter, Responses, Source, Timing, read_voxels
 from qaemb.datasets.textgrid import read_words
 from qaemb.datasets.write import check_sentences
-from qaemb.errors import BadInput
+from qaemb.errors import BadInput, listed
 from qaemb.files import read_json
 from qaemb.rows import read_csv, read_numbers, refuse_rows
 

@@ -29,13 +29,12 @@ from qaemb.datasets.doctor import (
     check_stories,
     check_table,
     check_textgrid,
-    listed,
     unless_bad,
 )
 from qaemb.datasets.source import Adapter, Responses, Source, Timing, read_voxels
 from qaemb.datasets.textgrid import read_words
 from qaemb.datasets.words import clean_word, require_usable
-from qaemb.errors import BadInput
+from qaemb.errors import BadInput, listed
 from qaemb.rows import read_csv, read_numbers, refuse_rows
 
 _RESPONSE_SUFFIXES = (".npy", ".h5", ".hf5")

@@ -38,7 +38,7 @@ def adapter_settings(section: DatasetSettings, params: Path = Path("params.yaml"
         try:
             checked = model.model_validate(values)
         except ValidationError as error:
-            raise BadParameter(describe_errors(params, error, f"dataset.{name}.")) from error
+            raise BadParameter(describe_errors(params, error, values, f"dataset.{name}.")) from error
         if name == section.adapter:
             settings = checked
         elif checked != model():

@@ -19,17 +19,33 @@ from qaemb.settings.answers import (
     ServerSettings,
     VllmSettings,
 )
-from qaemb.settings.base import Section
+from qaemb.settings.base import Section, key_of
 from qaemb.settings.data import (
     DatasetSettings,
     MiniatureSettings,
     QuestionsSettings,
     SegmentationSettings,
 )
-from qaemb.settings.distill import DistillSettings, FinetuneSettings, LmSettings, StudentSettings
+from qaemb.settings.distill import (
+    DistillSettings,
+    FinetuneSettings,
+    HeadsStudent,
+    LmSettings,
+    LmStudent,
+    StudentSettings,
+)
 from qaemb.settings.features import FeaturesSettings, SpaceSettings
 from qaemb.settings.modelling import EncodeSettings, InterpretSettings, SelectSettings
-from qaemb.settings.tasks import DownstreamSettings, PublishSettings, ReportSettings, TaskSettings
+from qaemb.settings.tasks import (
+    ClassificationTask,
+    ClusteringTask,
+    DownstreamSettings,
+    PublishSettings,
+    ReportSettings,
+    RetrievalTask,
+    SimilarityTask,
+    TaskSettings,
+)
 from qaemb.settings.validation import DriftSettings, ValidateSettings
 
 __all__ = [
@@ -37,6 +53,8 @@ __all__ = [
     "AnswersJob",
     "AnswersSettings",
     "CascadeSettings",
+    "ClassificationTask",
+    "ClusteringTask",
     "DatasetSettings",
     "DistillSettings",
     "DownstreamSettings",
@@ -44,18 +62,22 @@ __all__ = [
     "EncodeSettings",
     "FeaturesSettings",
     "FinetuneSettings",
+    "HeadsStudent",
     "InterpretSettings",
     "LmSettings",
+    "LmStudent",
     "MiniatureSettings",
     "ModelSettings",
     "PublishSettings",
     "QuestionsSettings",
     "RaySettings",
     "ReportSettings",
+    "RetrievalTask",
     "SegmentationSettings",
     "SelectSettings",
     "ServerSettings",
     "Settings",
+    "SimilarityTask",
     "SpaceSettings",
     "StudentSettings",
     "TaskSettings",
@@ -143,16 +165,20 @@ def load_settings(path: Path = Path("params.yaml")) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise BadParameter(describe_errors(path, error)) from error
+        raise BadParameter(describe_errors(path, error, values)) from error
 
 
-def describe_errors(path: Path, error: ValidationError, section: str = "") -> str:
-    """Return a line for each wrong key: the file, the key (after `section`, as in `dataset.bids.`), what is wrong."""
+def describe_errors(path: Path, error: ValidationError, values: Any, section: str = "") -> str:
+    """Return a line for each wrong key of `values`: the file, the key (after `section`: `dataset.bids.`), the fault."""
     lines = []
     for item in error.errors():
-        key = (section + ".".join(str(part) for part in item["loc"])).removesuffix(".")
+        key = (section + key_of(item["loc"], values)).removesuffix(".")
         if item["type"] == "extra_forbidden":
             lines.append(f"{path}: unknown parameter `{key}`; remove it or correct its name")
+        elif item["type"] == "union_tag_invalid":
+            lines.append(f"{path}: {key}.kind: `{item['ctx']['tag']}` is none of {item['ctx']['expected_tags']}")
+        elif item["type"] == "union_tag_not_found":
+            lines.append(f"{path}: {key}.kind: Field required")
         else:
             lines.append(f"{path}: {key + ': ' if key else ''}{item['msg'].removeprefix('Value error, ')}")
     return "\n".join(lines)

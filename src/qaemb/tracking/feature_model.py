@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qaemb.errors import BadInput
+from qaemb.errors import BadInput, listed
 from qaemb.files import plain_os_errors
 from qaemb.tracking.record import clean_tags, log_saved_model, model_folder
 
@@ -164,5 +164,4 @@ def _dataset(contract: FeatureContract, frame: pd.DataFrame, training: Training)
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(f"`{name}`" for name in names[:5])
-    return (shown or "none") + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return listed(f"`{name}`" for name in names) or "none"

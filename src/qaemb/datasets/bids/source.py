@@ -31,12 +31,11 @@ from qaemb.datasets.doctor import (
     check_responses,
     check_stories,
     check_table,
-    listed,
     unless_bad,
 )
 from qaemb.datasets.source import N_VERTICES, Adapter, Responses, Source, Timing
 from qaemb.datasets.words import clean_word, require_usable
-from qaemb.errors import BadInput
+from qaemb.errors import BadInput, listed
 from qaemb.rows import read_csv, read_numbers
 
 _SAME_S = 1e-3

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from qaemb.errors import BadInput
 from qaemb.settings import DriftSettings
+from qaemb.stats import q_values
 from qaemb.validation.drift import statistics as st
 from qaemb.validation.drift.accepted import KEY, Reference, Version, sampled
 from qaemb.validation.drift.statistics import MEASURES, judge, measure
@@ -108,7 +109,7 @@ def _pairs(before: Version, now: Version, columns: list[tuple[str, str, str]], l
     new = st.rank_correlation(sample.margin[names].to_numpy(np.float64))
     first, second = np.triu_indices(len(names), 1)
     rho_before, rho = old[first, second], new[first, second]
-    q = st.q_values(st.p_of_stronger(rho_before, len(before.margin), rho, len(sample.margin)))
+    q = q_values(st.p_of_stronger(rho_before, len(before.margin), rho, len(sample.margin)))
     same = (np.abs(rho) >= limits.redundant_r) & (np.abs(rho) - np.abs(rho_before) >= limits.min_r_rise)
     found = np.flatnonzero(same & (q < limits.alpha))
     rows = [(names[first[i]], names[second[i]], rho_before[i], rho[i], q[i]) for i in found]

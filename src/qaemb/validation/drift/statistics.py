@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from qaemb.settings import DriftSettings
+from qaemb.stats import Floats, q_values
 from qaemb.validation.drift.accepted import Version
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +94,6 @@ def p_of_stronger(before: Floats, n: int, now: Floats, m: int) -> Floats:
     sizes = [np.minimum(np.abs(rho), 1 - 1e-12) for rho in (before, now)]
     variance = sum((1 + rho**2 / 2) / (count - 3) for rho, count in zip(sizes, (n, m), strict=True))
     return stats.norm.sf((np.arctanh(sizes[1]) - np.arctanh(sizes[0])) / np.sqrt(variance))
-
-
-def q_values(p: Floats) -> Floats:
-    """Return Benjamini-Hochberg's q of each p, of any shape: the false discovery rate at which it is called."""
-    return stats.false_discovery_control(p.ravel()).reshape(p.shape) if p.size else p
 
 
 # Measures of a question, and the setting that limits each.

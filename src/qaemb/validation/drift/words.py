@@ -12,13 +12,13 @@ from typing import Any
 
 import pandas as pd
 
+from qaemb.errors import listed
 from qaemb.files import write_text
 from qaemb.validation.drift.compare import Drift
 from qaemb.validation.drift.statistics import MEASURES
 from qaemb.validation.drift.texts import CHANGED, telling_texts
 
 _MAX_PRINTED = 10  # questions with their texts; the page has all
-_MAX_NAMED = 5  # names in a sentence
 _NAMES = {
     "rate_change": "the yes rate",
     "ks": "the margins",
@@ -35,9 +35,7 @@ def headline(drift: Drift) -> str:
     against = f"{origin.job} against reference {drift.reference.name}"
     parts = []
     if len(drift.moved):
-        names = ", ".join(drift.moved["name"][:_MAX_NAMED])
-        more = len(drift.moved) - _MAX_NAMED
-        parts.append(f"{len(drift.moved)} of {n} questions moved ({names}{f' and {more} more' if more > 0 else ''})")
+        parts.append(f"{len(drift.moved)} of {n} questions moved ({listed(drift.moved['name'])})")
     else:
         parts.append(f"none of {n} questions moved")
     if drift.questions["new_constant"].any():
