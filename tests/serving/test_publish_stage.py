@@ -31,7 +31,7 @@ def test_a_matrix_that_changed_after_its_approval_is_refused(project, make_setti
     table = pd.read_parquet(path)
     table.loc[0, "q00"] += 1
     table.to_parquet(path, index=False)
-    with pytest.raises(BadMatrix, match=r"job `j` is not approved.*qaemb validate --job j"):
+    with pytest.raises(BadMatrix, match=r"answers/j/margin.parquet is not the matrix that .*approved; run `qaemb validate --job j`"):
         publish(make_settings(), project)
     assert not (project.feature_repo / "data").exists()
 
