@@ -39,19 +39,19 @@ def data_tags(root: Path, inputs: Sequence[Path], results: Sequence[Path] = ()) 
     return tags | ({"dvc.stage": stage} if stage else {}) | _git_tags(root)
 
 
-def content_md5(path: Path) -> str:
+def _content_md5(path: Path) -> str:
     """Return the md5 that DVC gives a file or a folder (`HEX.dir`: of the list of its files and their md5s)."""
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "md5").hexdigest()
     files = sorted((file.relative_to(path).as_posix(), file) for file in path.rglob("*") if file.is_file())
-    listed = [{"md5": content_md5(file), "relpath": name} for name, file in files]
+    listed = [{"md5": _content_md5(file), "relpath": name} for name, file in files]
     return f"{hashlib.md5(json.dumps(listed, sort_keys=True).encode()).hexdigest()}.dir"
 
 
 def _content_md5s(root: Path, paths: Sequence[Path]) -> dict[str, str]:
     placed = {_relative(root, path): root / path for path in paths}
-    return {name: content_md5(path) for name, path in placed.items() if path.exists()}
+    return {name: _content_md5(path) for name, path in placed.items() if path.exists()}
 
 
 def _relative(root: Path, path: Path) -> str:
