@@ -16,7 +16,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from moto.server import ThreadedMotoServer
 
-from qaemb.tracking.tags import content_md5
+from qaemb.tracking.tags import _content_md5
 
 from .projects import copy_project, edit, metrics, stages_run, succeed
 
@@ -140,7 +140,7 @@ def test_going_back_brings_back_every_byte_and_answers_nothing(at_second: Path, 
     # Even a run that is forced finds every answer in the store.
     succeed("dvc", "repro", "--force", "--single-item", f"answers@{JOB}", cwd=at_second)
     assert metrics(at_second, "answers", JOB)["cells_answered_now"] == 0
-    assert content_md5(at_second / ANSWERS) == first[ANSWERS]
+    assert _content_md5(at_second / ANSWERS) == first[ANSWERS]
     _go_to(at_second, "v1")
 
 
@@ -178,7 +178,7 @@ def test_a_run_leads_back_to_its_commit_and_data(at_second: Path, version: str, 
     lock = (at_second / "dvc.lock").read_text()
     for name in (*inputs, SCORES):
         assert tags[f"dvc.{name}"] in lock
-        assert content_md5(at_second / name) == tags[f"dvc.{name}"]
+        assert _content_md5(at_second / name) == tags[f"dvc.{name}"]
 
 
 def _make_small(folder: Path) -> None:
@@ -238,7 +238,7 @@ def _use_folder(project: Path, remote: Path) -> None:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    return {name: content_md5(folder / name) for name in TRAVELS}
+    return {name: _content_md5(folder / name) for name in TRAVELS}
 
 
 def _assert_complete(clone: Path, expected: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from qaemb.errors import BadInput, QaembError
@@ -113,6 +115,26 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a Parquet table atomically, without its index."""
     with atomic_file(path) as temporary:
         table.to_parquet(temporary, index=False)
+
+
+def json_value(value: Any, digits: int | None = None) -> Any:
+    """Return a value that JSON can hold: NaN as None, numpy scalars as Python's; so in dictionaries and lists, too.
+
+    `digits`: floats are rounded to so many digits after the point; None: they stay as they are.
+
+    >>> json_value({"auc": [0.12345678, float("nan")], "n": 3}, digits=6)
+    {'auc': [0.123457, None], 'n': 3}
+    """
+    if isinstance(value, dict):
+        return {key: json_value(item, digits) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(item, digits) for item in value]
+    plain = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(plain, float):
+        return plain
+    if math.isnan(plain):
+        return None
+    return plain if digits is None else round(plain, digits)
 
 
 def read_json(path: Path) -> Any:

@@ -31,7 +31,9 @@ def test_a_matrix_that_changed_after_its_approval_is_refused(project, make_setti
     table = pd.read_parquet(path)
     table.loc[0, "q00"] += 1
     table.to_parquet(path, index=False)
-    with pytest.raises(BadMatrix, match=r"job `j` is not approved.*qaemb validate --job j"):
+    with pytest.raises(
+        BadMatrix, match=r"answers/j/margin.parquet is not the matrix that .*approved; run `qaemb validate --job j`"
+    ):
         publish(make_settings(), project)
     assert not (project.feature_repo / "data").exists()
 
@@ -112,7 +114,9 @@ def test_a_published_answerer_that_params_yaml_lost_is_named(published):
     spec = published.settings.answers.spec
     answers = published.settings.answers.model_copy(update={"spec": {"other": spec["hash"]}})
     settings = published.settings.model_copy(update={"answers": answers})
-    with pytest.raises(BadParameter, match=r"published answerer `hash` is not in params.yaml: answers.spec \(other\)"):
+    with pytest.raises(
+        BadParameter, match=r"no published answerer `hash` in params.yaml: answers.spec; there are: other"
+    ):
         features(settings, published.workspace, ["A text that nobody published."], "core")
 
 

@@ -190,7 +190,7 @@ def test_a_matrix_without_segment_ids_is_refused(workspace, settings_of, matrice
 
 
 def test_unknown_jobs_and_sets_are_named(workspace, settings_of):
-    with pytest.raises(BadParameter, match=r"no answers job `k` in params.yaml: answers.jobs \(j\)"):
+    with pytest.raises(BadParameter, match=r"no answers job `k` in params.yaml: answers.jobs; there are: j"):
         validate(settings_of(), workspace, "k")
     question = Question("food", "Does the text mention food?")
     write_tables(workspace.questions, [question], [QuestionSet("full", (question,))], [])
