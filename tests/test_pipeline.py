@@ -15,7 +15,7 @@ import yaml
 
 from qaemb.settings import load_settings
 
-from .projects import ROOT, copy_project, edit, metrics, run, stages_run, succeed
+from .projects import ROOT, answered_now, copy_project, edit, metrics, run, stages_run, succeed
 
 SUBJECTS = ("UTS01", "UTS02", "UTS03")
 
@@ -158,7 +158,7 @@ def test_one_added_question_costs_one_column(project: Path) -> None:
     )
     succeed("dvc", "repro", "answers@student_sentence", cwd=project)
     after = pd.read_parquet(project / "data" / "work" / "answers" / "student_sentence" / "margin.parquet")
-    assert metrics(project, "answers", "student_sentence")["cells_answered_now"] == len(before)
+    assert answered_now(project, "student_sentence") == len(before)
     pd.testing.assert_frame_equal(after[before.columns], before)
     bank.write_text(original)
     assert "answers@student_sentence" not in stages_run(

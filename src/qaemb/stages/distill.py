@@ -57,7 +57,8 @@ def distill(settings: Settings, workspace: Workspace, student: str) -> None:
         for reader, table in tables.items():
             write_table(folder / f"{kind}_{reader}.parquet", table)
     if trained.curve:
-        write_table(folder / "finetune.parquet", pd.DataFrame(trained.curve))
+        write_table(folder / "finetune.parquet", pd.DataFrame(trained.curve).drop(columns="minutes"))
+        write_json(workspace.run_figures("distill", student), {"curve": trained.curve})
     metrics = _metrics(trained)
     write_json(workspace.metrics("distill", student), metrics)
     version = _log(settings, workspace, student, trained, metrics)
@@ -217,8 +218,10 @@ def _log(settings: Settings, workspace: Workspace, name: str, trained: Trained, 
     tracker = Tracker(workspace.mlruns)
     experiment = f"distill {settings.dataset.name}"
     params = {"student": name, **own.model_dump(mode="json", exclude_none=True, exclude={"lm", "input"})}
-    files = (folder / "CARD.md", *sorted(folder.glob("*.parquet")))
-    run_id = tracker.log_run(experiment, RunRecord(name, params, flat, tags, files))
+    files = [folder / "CARD.md", *sorted(folder.glob("*.parquet"))]
+    if trained.curve:
+        files.append(workspace.run_figures("distill", name))
+    run_id = tracker.log_run(experiment, RunRecord(name, params, flat, tags, tuple(files)))
     encoder = trained.student.encoder
     first = next(iter(trained.held_out.values()))
     version = tracker.log_model(

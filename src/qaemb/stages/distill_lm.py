@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,20 @@ from qaemb.distill.cells import TeacherCells
 from qaemb.distill.grades import grade_student
 from qaemb.distill.lm import LmResult, LmTraining, train_lm
 from qaemb.errors import BadParameter
-from qaemb.files import write_json, write_table
+from qaemb.files import read_json, write_json, write_table
 from qaemb.models.folder import read_model_info
 from qaemb.settings import AnswererSettings, Settings, StudentSettings
 from qaemb.tracking import RunRecord, StudentModel, StudentWeights, Tracker, data_tags
 from qaemb.workspace import Workspace
 
+_TIMES = {
+    "seconds",
+    "texts_per_s",
+    "cells_per_s",
+    "tokens_per_s",
+    "training_seconds",
+    "training_cpu_seconds",
+}
 _TEST_TEXTS = 100  # of the test stories, spread evenly, that the trained model is graded on
 
 
@@ -37,14 +44,31 @@ def train_language_model(
     result = train_lm(
         workspace.model(own.model), own.lm.prompt, cells.rows(np.flatnonzero(~is_test)), _training(own), folder
     )
-    metrics: dict[str, Any] = {key: round(value, 6) for key, value in result.figures.items()}
+    figures = {key: round(value, 6) for key, value in result.figures.items()}
+    metrics: dict[str, Any] = _without_times(figures)
+    times = {key: value for key, value in figures.items() if key in _TIMES}
+    _keep_times(workspace, name, result, times)
     if is_test.any():
         graded = _grade(own, result, cells.rows(np.flatnonzero(is_test)))
         write_table(folder / "test_plain.parquet", graded)
         metrics["test_auc"] = round(float(graded["auc"].mean()), 6)
     write_json(workspace.metrics("distill", name), metrics)
-    metrics["version"] = _log(settings, workspace, name, result, metrics)
+    metrics["version"] = _log(settings, workspace, name, result, metrics | times)
     return metrics
+
+
+def _keep_times(workspace: Workspace, name: str, result: LmResult, times: dict[str, float]) -> None:
+    """Move what is different in every run out of the student's folder, which DVC keeps."""
+    write_json(workspace.run_figures("distill", name), times | {"curve": result.curve})
+    path = result.model.parent / "training.json"
+    about = read_json(path)
+    about["figures"] = _without_times(about["figures"])
+    about["curve"] = [_without_times(entry) for entry in about["curve"]]
+    write_json(path, about)
+
+
+def _without_times(figures: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in figures.items() if key not in _TIMES}
 
 
 def _training(own: StudentSettings) -> LmTraining:
@@ -78,7 +102,7 @@ def _log(settings: Settings, workspace: Workspace, name: str, result: LmResult, 
     tags = data_tags(workspace.root, inputs, [workspace.metrics("distill", name)])
     params = {"student": name, **own.model_dump(mode="json", exclude_none=True, exclude={"input"})}
     tracker = Tracker(workspace.mlruns)
-    files: tuple[Path, ...] = (result.adapter.parent / "training.json",)
+    files = (result.adapter.parent / "training.json", workspace.run_figures("distill", name))
     run_id = tracker.log_run(f"distill {settings.dataset.name}", RunRecord(name, params, metrics, tags, files))
     info = read_model_info(workspace.model(base))
     version = tracker.log_model(
