@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -59,7 +58,7 @@ THROUGH_FILES: dict[str, dict[str, str]] = {
         "dataset.subjects": _DATASET,
         "dataset.test_stories": _DATASET,
         "encode.spaces": "data/work/designs/NAME.json lists the spaces of a model",
-        "features.spaces.*.jobs": "the values of a space change with it, and data/work/designs/NAME.json has their digest",
+        "features.spaces.*.jobs": "data/work/designs/NAME.json has the digest of the values, which change with it",
     },
     "interpret": {
         "dataset.name": _MLFLOW,

@@ -175,7 +175,10 @@ def _grade_lines(settings: Settings, workspace: Workspace) -> list[str]:
 
 
 def _speed_lines(settings: Settings, workspace: Workspace) -> list[str]:
-    """Return a line per job: how many cells its last run answered, and how fast. The report has no speeds: it travels."""
+    """Return a line per job: how many cells its last run answered, and how fast.
+
+    The report has no speeds: each run has others, and DVC would see another report.
+    """
     lines = []
     for name in settings.answers.jobs:
         path = workspace.run_figures("answers", name)
