@@ -13,6 +13,8 @@ import yaml
 
 from .reachable import Package, Reached, all_keys, stage_function
 
+pytestmark = pytest.mark.timeout(1500)  # mypy reads the whole package without a cache
+
 ROOT = Path(__file__).parents[1]
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 LISTS = ("deps", "params", "outs", "metrics")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -31,17 +31,17 @@ def _in_panels(panels: Mapping[str, Sequence[str]]) -> type[TyperGroup]:
     """Return a command group whose help shows its commands under the headings of `panels`, in their order."""
 
     class Group(TyperGroup):
-        def list_commands(self, ctx: click.Context) -> list[str]:
+        def list_commands(self, ctx: Any) -> list[str]:
             order = [name for names in panels.values() for name in names]
             return sorted(
                 super().list_commands(ctx), key=lambda name: order.index(name) if name in order else len(order)
             )
 
-        def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        def get_command(self, ctx: Any, cmd_name: str) -> Any:
             command = super().get_command(ctx, cmd_name)
             for panel, names in panels.items():
                 if command is not None and cmd_name in names:
-                    command.rich_help_panel = panel  # type: ignore[attr-defined]
+                    command.rich_help_panel = panel
             return command
 
     return Group
