@@ -125,3 +125,7 @@ class Workspace:
     def metrics(self, stage: str, item: str) -> Path:
         """The numbers of one stage and item that `dvc metrics show` prints."""
         return self.reports / "metrics" / stage / f"{item}.json"
+
+    def run_figures(self, stage: str, item: str) -> Path:
+        """What the last run of a stage took: time, speed, cells bought. No DVC output, as each run has its own."""
+        return self.reports / "runs" / stage / f"{item}.json"

@@ -157,6 +157,8 @@ def test_the_stage_keeps_the_adapter_and_says_what_it_brought(bert, tmp_path, mo
     student = read_student(folder)
     assert student.adapter.rank == 4
     curve = pd.read_parquet(folder / "finetune.parquet")
+    assert "minutes" not in curve  # another run takes another time, and DVC would see other results
+    assert read_json(world.workspace.run_figures("distill", "mine"))["curve"][-1]["minutes"] > 0
     assert metrics["finetune_steps"] == curve["step"][curve["held_out_log_loss"].idxmin()]
     assert f"AUC {metrics['frozen_held_out_auc']:.3f} frozen" in (folder / "CARD.md").read_text()
     import mlflow

@@ -124,7 +124,7 @@ class DriftFacts:
 
 @dataclass(frozen=True)
 class JobFacts:
-    """One answer matrix: what answered, how fast, how the answers look, what validation and gold say of them."""
+    """One answer matrix: what answered, how the answers look, what validation and gold say of them."""
 
     job: str
     answerer: str
@@ -140,7 +140,6 @@ class JobFacts:
     key: str | None = None
     model_digest: str | None = None
     prompt: str | None = None
-    cells_per_s: float | None = None  # None: all cells came from the store
     n_checks: int = 0
     grades: pd.DataFrame | None = None  # GRADE_COLUMNS; None without gold
     data_docs: str | None = None  # relative to the report

@@ -25,7 +25,6 @@ class JobPlaces:
     """Where the stages `answers` and `validate` put one job."""
 
     answers: Path
-    metrics: Path
     validation: Path
     data_docs: Path
     reports: Path
@@ -51,7 +50,6 @@ def read_job(name: str, job: AnswersJob, answerer: AnswererSettings, places: Job
         key=spec.get("key"),
         model_digest=None if answerer.parts else spec.get("model_digest"),
         prompt=answerer.prompt,
-        cells_per_s=_number(_json(places.metrics).get("cells_per_s")),
         n_checks=sum(check["success"] for check in verdict.get("expectations", [])),
         grades=_grades(places.validation / "grades.csv"),
         data_docs=_page(places, "index.html"),
@@ -91,10 +89,6 @@ def _page(places: JobPlaces, name: str) -> str | None:
 
 def _json(path: Path) -> dict[str, Any]:
     return read_json(path) if path.exists() else {}
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and value > 0 else None
 
 
 def _read_histogram(matrix: Path, limits: tuple[float, float] | None = None) -> Histogram:

@@ -1,4 +1,4 @@
-"""params.yaml as frozen, checked models: one section a stage, no key unknown, every error naming its key."""
+"""params.yaml as frozen, checked models: a section per stage. An unknown key is refused; every error names its key."""
 
 from __future__ import annotations
 
@@ -149,9 +149,9 @@ class Settings(Section):
         return self
 
 
-def _require(name: str, known: dict[str, Any], where: str, section: str) -> None:
-    if name not in known:
-        raise ValueError(f"{where}: `{name}` is not in {section} ({', '.join(known) or 'empty'})")
+def _require(name: str, entries: dict[str, Any], where: str, section: str) -> None:
+    if name not in entries:
+        raise ValueError(f"{where}: `{name}` is not in {section} ({', '.join(entries) or 'empty'})")
 
 
 def load_settings(path: Path = Path("params.yaml")) -> Settings:

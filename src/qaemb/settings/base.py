@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Section(BaseModel):
-    """A frozen, checked section; no key unknown."""
+    """A frozen, checked section; it refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

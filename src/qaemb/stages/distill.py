@@ -52,7 +52,8 @@ def distill(settings: Settings, workspace: Workspace, student: str) -> None:
         for reader, table in tables.items():
             write_table(folder / f"{kind}_{reader}.parquet", table)
     if trained.curve:
-        write_table(folder / "finetune.parquet", pd.DataFrame(trained.curve))
+        write_table(folder / "finetune.parquet", pd.DataFrame(trained.curve).drop(columns="minutes"))
+        write_json(workspace.run_figures("distill", student), {"curve": trained.curve})
     metrics = _metrics(trained)
     write_json(workspace.metrics("distill", student), metrics)
     version = _log(settings, workspace, student, trained, metrics)
@@ -212,12 +213,13 @@ def _log(settings: Settings, workspace: Workspace, name: str, trained: Trained, 
     }
     flat |= {key: value for key, value in metrics.items() if not isinstance(value, dict)}
     first = next(iter(trained.held_out.values()))
+    times = [workspace.run_figures("distill", name)] if trained.curve else []
     return log_student(
         settings,
         workspace,
         name,
         flat,
-        files=(folder / "CARD.md", *sorted(folder.glob("*.parquet"))),
+        files=(folder / "CARD.md", *sorted(folder.glob("*.parquet")), *times),
         folder=folder,
         opener="qaemb.distill.open_student:open_student",
         key=trained.student.digest,

@@ -13,7 +13,7 @@ from qaemb.answers import build_answerer
 from qaemb.distill.cells import TeacherCells
 from qaemb.distill.grades import grade_student
 from qaemb.errors import BadParameter
-from qaemb.files import write_json, write_table
+from qaemb.files import read_json, write_json, write_table
 from qaemb.models.folder import read_model_info
 from qaemb.settings import AnswererSettings, LmStudent, Settings
 from qaemb.tracking import RunRecord, StudentModel, StudentWeights, Tracker, data_tags
@@ -22,6 +22,14 @@ from qaemb.workspace import Workspace
 if TYPE_CHECKING:
     from qaemb.distill.lm.training import LmResult
 
+_TIMES = {
+    "seconds",
+    "texts_per_s",
+    "cells_per_s",
+    "tokens_per_s",
+    "training_seconds",
+    "training_cpu_seconds",
+}
 _TEST_TEXTS = 100  # of the test stories, spread evenly, that the trained model is graded on
 
 
@@ -39,7 +47,10 @@ def train_language_model(
     cells, folder = tables[0], workspace.students / name
     is_test = np.isin(cells.groups, settings.dataset.test_stories)
     result = train_lm(workspace.model(spec.model), cells.rows(np.flatnonzero(~is_test)), spec.training, folder)
-    metrics: dict[str, Any] = {key: round(value, 6) for key, value in result.figures.items()}
+    figures = {key: round(value, 6) for key, value in result.figures.items()}
+    metrics: dict[str, Any] = _without_times(figures)
+    times = {key: value for key, value in figures.items() if key in _TIMES}
+    _move_times(workspace, name, result, times)
     if is_test.any():
         graded = _grade(spec, result, cells.rows(np.flatnonzero(is_test)))
         write_table(folder / "test_plain.parquet", graded)
@@ -49,8 +60,8 @@ def train_language_model(
         settings,
         workspace,
         name,
-        metrics,
-        files=(folder / "training.json",),
+        metrics | times,
+        files=(folder / "training.json", workspace.run_figures("distill", name)),
         folder=result.adapter,
         opener="qaemb.distill.open_student:open_language_model",
         key=read_model_info(result.model).digest,
@@ -58,6 +69,20 @@ def train_language_model(
         options={"prompt": spec.lm.prompt},
     )
     return metrics
+
+
+def _move_times(workspace: Workspace, name: str, result: LmResult, times: dict[str, float]) -> None:
+    """Move what differs between two runs out of the student's folder, which DVC keeps."""
+    write_json(workspace.run_figures("distill", name), times | {"curve": result.curve})
+    path = result.model.parent / "training.json"
+    about = read_json(path)
+    about["figures"] = _without_times(about["figures"])
+    about["curve"] = [_without_times(entry) for entry in about["curve"]]
+    write_json(path, about)
+
+
+def _without_times(figures: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in figures.items() if key not in _TIMES}
 
 
 def _grade(spec: LmStudent, result: LmResult, test: TeacherCells) -> pd.DataFrame:

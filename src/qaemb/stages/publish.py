@@ -57,7 +57,7 @@ def publish(settings: Settings, workspace: Workspace) -> None:
     _say_approximation("publish", manifest)
 
 
-def features(settings: Settings, workspace: Workspace, texts: list[str], set_name: str) -> pd.DataFrame:
+def features_of_texts(settings: Settings, workspace: Workspace, texts: list[str], set_name: str) -> pd.DataFrame:
     """Return the named margins of texts (rows) under a published set, answering those that are new.
 
     The published answerer answers. BadInput if its name in params.yaml now means an answerer with another key.
@@ -74,7 +74,7 @@ def features(settings: Settings, workspace: Workspace, texts: list[str], set_nam
 
 def show_features(settings: Settings, workspace: Workspace, texts: list[str], set_name: str) -> None:
     """Print the named margins of each text, the surest yes first."""
-    table = features(settings, workspace, texts, set_name)
+    table = features_of_texts(settings, workspace, texts, set_name)
     for text, row in zip(table.index, table.to_numpy(), strict=True):
         margins = pd.Series(row, index=table.columns).sort_values(ascending=False, kind="stable")
         width = max(len(name) for name in margins.index)

@@ -96,7 +96,6 @@ def _jobs(settings: Settings, workspace: Workspace) -> tuple[JobFacts, ...]:
     for name, job in settings.answers.jobs.items():
         places = JobPlaces(
             answers=workspace.answers(name),
-            metrics=workspace.metrics("answers", name),
             validation=workspace.validation(name),
             data_docs=workspace.reports / "data_docs" / name,
             reports=workspace.reports,
@@ -131,6 +130,10 @@ def summary(settings: Settings, workspace: Workspace) -> None:
     if graded:
         print("\nAnswerers against the gold answers")
         print("\n".join(graded))
+    speeds = _speed_lines(settings, workspace)
+    if speeds:
+        print("\nCells that the last runs on this machine answered")
+        print("\n".join(speeds))
     tasks = read_tasks(_task_metrics(settings, workspace))
     if len(tasks):
         print("\nTasks on answers, beside baselines (95 % intervals)")
@@ -166,6 +169,22 @@ def _grade_lines(settings: Settings, workspace: Workspace) -> list[str]:
         if auc is not None:
             answerer = settings.answers.spec[job.answerer].named(job.answerer)
             lines.append(f"  {answerer} {grade_in_words(auc)}: mean AUC {auc:.3f} (job {name})")
+    return lines
+
+
+def _speed_lines(settings: Settings, workspace: Workspace) -> list[str]:
+    """Return a line per job: how many cells its last run answered, and how fast.
+
+    The report has no speeds: each run has others, and DVC would see another report.
+    """
+    lines = []
+    for name in settings.answers.jobs:
+        path = workspace.run_figures("answers", name)
+        run = read_json(path) if path.exists() else {}
+        if run.get("cells_answered_now"):
+            lines.append(f"  {name}: {run['cells_answered_now']:,} cells, {run['cells_per_s']:,.1f} cells/s")
+        elif run:
+            lines.append(f"  {name}: none, all from the store")
     return lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,13 @@ from qaemb.validation.rules import Rule, Table
 
 _N_MESSAGE = 5  # rows that the message names for each rule
 _N_NAMED = 20  # failures that an outcome names; the Data Docs show them all
+_RUN = "run"  # in place of the time, in the names of folders
+_OF_THE_RUN = (
+    (re.compile(r"\d{8}T\d{6}\.\d{6}Z"), _RUN),
+    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(Z| UTC)"), "not recorded"),
+    (re.compile(r"('_run_time_sort': )[\d.]+"), r"\g<1>0"),
+)
+_RANDOM_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,23 @@ def check(tables: list[Table], docs: Path) -> list[Outcome]:
         results = _run(gx, context, source, table)
         outcomes += [_outcome(table, rule, result) for rule, result in zip(table.rules, results, strict=True)]
     context.build_data_docs()
+    _take_times_out(docs)
     return outcomes
+
+
+def _take_times_out(docs: Path) -> None:
+    """Make the Data Docs of the same matrix the same files: times of the run and random ids would differ each time."""
+    for folder in docs.glob("validations/*/*/*"):
+        folder.rename(folder.with_name(_RUN))
+    for page in docs.rglob("*.html"):
+        page.write_text(_without_times(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def _without_times(page: str) -> str:
+    for pattern, replacement in _OF_THE_RUN:
+        page = pattern.sub(replacement, page)
+    numbers: dict[str, str] = {}
+    return _RANDOM_ID.sub(lambda match: numbers.setdefault(match[0], f"id-{len(numbers)}"), page)
 
 
 def _site(folder: Path) -> dict[str, Any]:
