@@ -103,9 +103,9 @@ def read_reference(folder: Path) -> Reference:
     """Return a reference, checked in all parts; BadInput names the file, what is wrong with it and the way out."""
     path = folder / _HEAD
     if not path.is_file():
-        names = ", ".join(sorted(other.parent.name for other in folder.parent.glob(f"*/{_HEAD}"))) or "none"
+        there = ", ".join(sorted(other.parent.name for other in folder.parent.glob(f"*/{_HEAD}"))) or "none"
         raise BadInput(
-            f"there is no reference `{folder.name}` in {folder.parent} (there are: {names}); name one of these, or "
+            f"there is no reference `{folder.name}` in {folder.parent} (there are: {there}); name one of these, or "
             f"make it with `qaemb drift accept JOB --as {folder.name}`"
         )
     head = _read_head(path)
