@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qaemb.encoding.scores import _random_phases, _surrogate_r, correlation, p_values, q_values
+from qaemb.encoding.scores import _random_phases, _surrogate_r, correlation, p_values
+from qaemb.stats import q_values
 
 from .planted import ar, within
 

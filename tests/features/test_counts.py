@@ -48,5 +48,5 @@ def test_columns_come_in_the_order_asked_for():
 
 
 def test_an_unknown_column_is_named():
-    with pytest.raises(BadParameter, match=r"no column `phonemes`; there are: words, letters, frequency"):
+    with pytest.raises(BadParameter, match=r"no column `phonemes` in word_rate; there are: words, letters, frequency"):
         _word_rate(STORY, Counter("ab"), ["words", "phonemes"])

@@ -9,7 +9,7 @@ import pytest
 from sklearn.linear_model import MultiTaskElasticNet
 
 from qaemb.encoding.recording import delayed
-from qaemb.selection import elastic_net as problem
+from qaemb.selection import training
 from qaemb.selection.elastic_net import solve_elastic_net
 from qaemb.selection.training import _training_products
 
@@ -29,7 +29,7 @@ def rows(recordings, stories) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("cells", [2**25, 60])
 def test_products_are_those_of_the_rows_of_each_set(world, cells, monkeypatch):
-    monkeypatch.setattr(problem, "_CELLS", cells)  # 60: one voxel at a time
+    monkeypatch.setattr(training, "_CELLS", cells)  # 60: one voxel at a time
     recordings = world.recordings()
     found = _training_products(recordings, MEMBERS, STORIES, 0.9, 10)
     for products, own in zip(found, (STORIES, ("a", "d")), strict=True):

@@ -1,6 +1,6 @@
-"""What can be wrong with the words of a story: what no stage can work with, and what is only suspicious.
+"""The words of a story: which labels of a transcript are words, and what can be wrong with them.
 
-Which labels of a transcript are words.
+A fatal problem is one with which no stage can work; the others are only suspicious.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _GARBLED = re.compile("[\u00c2\u00c3\u00e2\u00e3][\u0080-\u00bf]|\u00e2\u20ac|\u
 
 
 @dataclass(frozen=True)
-class WordProblem:
+class _WordProblem:
     """Something about one word: its place in the table (from 0), and whether the story can't be used with it."""
 
     number: int
@@ -32,7 +32,7 @@ class WordProblem:
     fatal: bool = False
 
 
-def word_problems(words: pd.DataFrame) -> list[WordProblem]:
+def word_problems(words: pd.DataFrame) -> list[_WordProblem]:
     """Return what is wrong with words (word, onset_s, offset_s), in their order.
 
     Fatal: a word that ends before it starts, or whose middle lies before the middle of the word before it, since
@@ -45,27 +45,27 @@ def word_problems(words: pd.DataFrame) -> list[WordProblem]:
     return sorted(problems, key=lambda problem: problem.number)
 
 
-def _alone(i: int, word: str, onset: float, offset: float) -> list[WordProblem]:
+def _alone(i: int, word: str, onset: float, offset: float) -> list[_WordProblem]:
     name, problems = f"`{word}` at {onset:g} s", []
     if offset < onset:
         message = f"{name} ends before it starts, at {offset:g} s"
-        problems.append(WordProblem(i, "backwards", message, fatal=True))
+        problems.append(_WordProblem(i, "backwards", message, fatal=True))
     if offset - onset > _LONGEST_S:
-        problems.append(WordProblem(i, "long", f"{name} takes {offset - onset:g} s"))
+        problems.append(_WordProblem(i, "long", f"{name} takes {offset - onset:g} s"))
     if _GARBLED.search(word):
-        problems.append(WordProblem(i, "garbled", f"{name} looks garbled, as text read in a wrong encoding does"))
+        problems.append(_WordProblem(i, "garbled", f"{name} looks garbled, as text read in a wrong encoding does"))
     return problems
 
 
-def _after(i: int, before: _Row, row: _Row) -> list[WordProblem]:
+def _after(i: int, before: _Row, row: _Row) -> list[_WordProblem]:
     name = f"`{row[0]}` at {row[1]:g} s"
     if row[1] + row[2] < before[1] + before[2] - _TOLERANCE_S:
         message = f"{name} is out of order: the word before it is at {before[1]:g} s"
-        return [WordProblem(i, "order", message, fatal=True)]
+        return [_WordProblem(i, "order", message, fatal=True)]
     if row[:2] == before[:2]:
-        return [WordProblem(i, "twice", f"{name} is there twice")]
+        return [_WordProblem(i, "twice", f"{name} is there twice")]
     if row[1] < before[2] - _TOLERANCE_S:
-        return [WordProblem(i, "overlap", f"{name} overlaps the word before it, which ends at {before[2]:g} s")]
+        return [_WordProblem(i, "overlap", f"{name} overlaps the word before it, which ends at {before[2]:g} s")]
     return []
 
 

@@ -14,7 +14,8 @@ from scipy import stats
 
 from qaemb.arrays import Array
 from qaemb.encoding.jackknife import Interval, Jackknife, block_stories, confidence, jackknife_r, paired_difference
-from qaemb.encoding.scores import ALPHA, q_values
+from qaemb.encoding.scores import ALPHA
+from qaemb.stats import q_values
 
 _P = 0.05
 _EXACT_UP_TO = 20  # subjects: 2^20 sign patterns fit in memory; of more subjects as many patterns are drawn

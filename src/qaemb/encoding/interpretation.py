@@ -28,10 +28,10 @@ from qaemb.arrays import Array, Floats32, Integers, Mask
 from qaemb.encoding.jackknife import Interval, Jackknife, Scorer, confidence
 from qaemb.encoding.recording import Recording, delayed
 from qaemb.encoding.ridge import Spectrum
-from qaemb.encoding.scores import q_values
 from qaemb.encoding.stability import Drivers, ResamplePlan, ScopeMeans, Stability
 from qaemb.errors import BadInput
 from qaemb.settings import InterpretSettings
+from qaemb.stats import q_values
 
 ALL = "all"  # the scope of all voxels with a score
 _KEYS = ["scope", "name"]

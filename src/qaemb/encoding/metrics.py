@@ -15,7 +15,8 @@ import numpy as np
 
 from qaemb.arrays import Array, Mask
 from qaemb.encoding.jackknife import Jackknife, confidence
-from qaemb.encoding.scores import ALPHA, q_values
+from qaemb.encoding.scores import ALPHA
+from qaemb.stats import q_values
 
 if TYPE_CHECKING:
     from qaemb.encoding.paper.fit import ComponentFit

@@ -129,12 +129,3 @@ def p_values(predicted: Sequence[Array], measured: Sequence[Array], n_draws: int
         null = np.mean([_surrogate_r(a, b, u) for (a, b), u in zip(pairs, phases, strict=True)], axis=0)
         p[voxels] = (1 + (null >= r).sum(axis=0)) / (1 + n_draws)
     return p
-
-
-def q_values(p: Array) -> Array:
-    """Return Benjamini-Hochberg's q of each p: the false discovery rate at which it is called; NaN stays NaN."""
-    tested = np.isfinite(p)
-    q = np.full(p.shape, np.nan)
-    if tested.any():
-        q[tested] = stats.false_discovery_control(p[tested])
-    return q
