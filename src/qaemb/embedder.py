@@ -23,7 +23,6 @@ from qaemb.answers.plan import Wanted
 from qaemb.answers.stored import Stored
 from qaemb.errors import BadInput, BadParameter
 from qaemb.files import atomic_folder, read_json, write_json
-from qaemb.identity import text_id
 from qaemb.models.inputs import check_inputs
 from qaemb.questions import Question
 from qaemb.questions.sets import shipped_set
@@ -270,19 +269,11 @@ class QAEmbedder(TransformerMixin, BaseEstimator):
     def _answers(self, texts: list[str]) -> Answers:
         """Return the answers (texts, questions); only what the cache lacks is answered."""
         check_inputs(texts, [question.text for question in self.questions_])
-        unique = list(dict.fromkeys(texts))
-        wanted = Wanted(
-            [text_id(text) for text in unique],
-            unique,
-            [question.question_id for question in self.questions_],
-            [question.text for question in self.questions_],
-        )
-        stored = self._stored
-        stored.run(wanted, stored.plan(wanted, _BLOCK_TEXTS), stored.name)
-        found = stored.read(wanted)
-        row = {text: number for number, text in enumerate(unique)}
+        wanted = Wanted.of(list(dict.fromkeys(texts)), [question.text for question in self.questions_])
+        answers = self._stored.get(wanted, _BLOCK_TEXTS)
+        row = {text: number for number, text in enumerate(wanted.texts)}
         rows = [row[text] for text in texts]
-        return Answers(found.margin[rows], found.mass[rows])
+        return Answers(answers.margin[rows], answers.mass[rows])
 
     def _features(self, margin: Values_embedder) -> Values_embedder:
         if self.output == "margin":

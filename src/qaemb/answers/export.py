@@ -22,12 +22,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qaemb.answers.answerer import Answers, Cost, KeyedAnswerer
+from qaemb.answers.answerer import Answerer, Answers, Cost
 from qaemb.errors import BadInput
 from qaemb.files import atomic_folder, read_json, read_table, write_json
 from qaemb.identity import file_sha256, json_id, text_id
 from qaemb.models.inputs import Progress, check_inputs
-from qaemb.settings import AnswererSettings
+from qaemb.settings import PublishedAnswererSettings
 
 FORMAT = 1
 _TABLES = ("margin.parquet", "mass.parquet")
@@ -138,12 +138,11 @@ def _table(path: Path, digest: str, question_ids: list[str]) -> tuple[list[str],
     return segments, table[question_ids].to_numpy()
 
 
-class PublishedAnswerer(KeyedAnswerer):
+class PublishedAnswerer(Answerer):
     """Answers what is in an export, and refuses the rest: nothing is computed."""
 
-    def __init__(self, settings: AnswererSettings, folder: Path) -> None:
-        super().__init__(settings)
-        self.folder = folder
+    def __init__(self, settings: PublishedAnswererSettings, folder: Path) -> None:
+        self.settings, self.engine_name, self.folder = settings, settings.engine, folder
 
     @cached_property
     def export(self) -> Export:

@@ -1,4 +1,4 @@
-"""What is wanted, what the store has, and the blocks that remain to be answered, with their cost."""
+"""A grid of texts and questions, the blocks of it that remain to be answered, and what they cost."""
 
 from __future__ import annotations
 
@@ -26,6 +26,19 @@ class Wanted:
     texts: Sequence[str]
     question_ids: Sequence[str]
     questions: Sequence[str]
+
+    @staticmethod
+    def of(texts: Sequence[str], questions: Sequence[str]) -> Wanted:
+        """Return the grid of some texts and questions, each of which stands once; their ids are made here."""
+        return Wanted([text_id(text) for text in texts], texts, [text_id(text) for text in questions], questions)
+
+    def inputs(self, block: Block) -> tuple[list[str], list[str]]:
+        """Return the texts and questions of a block."""
+        return block_inputs(self.texts, self.questions, block)
+
+    def ids(self, block: Block) -> tuple[list[str], list[str]]:
+        """Return the segment ids and question ids of a block."""
+        return block_inputs(self.segment_ids, self.question_ids, block)
 
     def check(self) -> None:
         """BadInput names an id that stands twice or that is not the hash of its text."""
@@ -147,15 +160,10 @@ def make_plan(answerer: Answerer, wanted: Wanted, missing: NDArray[np.bool_], bl
     for block in blocks:  # what several blocks ask is counted once
         rows.setdefault(block.columns, []).extend(block.rows)
     whole = (Block(tuple(numbers), columns) for columns, numbers in rows.items())
-    costs = [answerer.cost(*inputs(wanted, block)) for block in whole]
+    costs = [answerer.cost(*wanted.inputs(block)) for block in whole]
     usd = sum(cost.usd for cost in costs if cost.usd is not None)
     billed = any(cost.usd is not None for cost in costs)
     return Plan(missing.size, blocks, sum(cost.tokens for cost in costs), usd=usd if billed else None)
-
-
-def inputs(wanted: Wanted, block: Block) -> tuple[list[str], list[str]]:
-    """Return texts and questions of a block."""
-    return block_inputs(wanted.texts, wanted.questions, block)
 
 
 def block_inputs(texts: Sequence[str], questions: Sequence[str], block: Block) -> tuple[list[str], list[str]]:
@@ -173,7 +181,7 @@ def timed(answerer: Answerer, wanted: Wanted, plan: Plan) -> Plan:
         return replace(plan, seconds=0.0)
     if plan.usd is not None:
         return plan
-    texts, questions = inputs(wanted, max(plan.blocks, key=lambda block: block.n_cells))
+    texts, questions = wanted.inputs(max(plan.blocks, key=lambda block: block.n_cells))
     answerer.answer(texts[:1], questions[:1])
     step = max(1, len(texts) // _SAMPLE_TEXTS)
     sample = texts[::step][:_SAMPLE_TEXTS], questions[:_SAMPLE_QUESTIONS]

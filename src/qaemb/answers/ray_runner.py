@@ -30,7 +30,7 @@ from qaemb import errors
 from qaemb.answers.answerer import Answerer
 from qaemb.answers.blocks import block_name
 from qaemb.answers.plan import Block, Plan, Wanted
-from qaemb.answers.run import Present, RunStats, answer_block, block_ids, from_anywhere
+from qaemb.answers.run import Present, RunStats, answer_block, from_anywhere
 from qaemb.answers.store import Store
 from qaemb.answers.stored import Stored
 from qaemb.errors import BadInput, BadParameter, QaembError, StoreError
@@ -120,7 +120,7 @@ class BlockWorker:
 
     def _publish(self, number: int) -> tuple[int, int]:
         wanted, block = self._task.wanted, self._task.blocks[number]
-        if block_name(*block_ids(wanted, block)) in self._present.now():
+        if block_name(*wanted.ids(block)) in self._present.now():
             return 0, 0
         if not self._begin(number):
             return 0, 0  # the driver finds that it is lacking
@@ -246,7 +246,7 @@ def _reach(address: str | None) -> None:
 def _lacking(task: RayTask, store: Store) -> list[int]:
     """Return the numbers of the blocks that the store lacks."""
     present = store.present()
-    return [n for n, block in enumerate(task.blocks) if block_name(*block_ids(task.wanted, block)) not in present]
+    return [n for n, block in enumerate(task.blocks) if block_name(*task.wanted.ids(block)) not in present]
 
 
 def _answered(task: RayTask, numbers: Sequence[int], settings: RaySettings) -> Iterator[Done]:

@@ -91,7 +91,8 @@ def _runs(lengths: Sequence[int], fits: Callable[[int, int], bool]) -> list[list
     return runs
 
 
-Progress = Callable[[int], None]
+Progress = Callable[[int], object]
+"""Called with the number of cells (or texts) finished since the last call."""
 
 
 def check_inputs(texts: Sequence[str], questions: Sequence[str]) -> None:

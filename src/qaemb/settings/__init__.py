@@ -13,11 +13,21 @@ from qaemb.settings.answers import (
     AnswererSettings,
     AnswersJob,
     AnswersSettings,
+    AnyModel,
+    CascadeAnswererSettings,
     CascadeSettings,
+    CausalAnswererSettings,
+    EnsembleAnswererSettings,
+    FolderModelSettings,
+    HubModelSettings,
     ModelSettings,
+    PublishedAnswererSettings,
     RaySettings,
+    ServerAnswererSettings,
     ServerSettings,
+    StudentAnswererSettings,
     VllmSettings,
+    WheelModelSettings,
 )
 from qaemb.settings.base import Section
 from qaemb.settings.data import (
@@ -38,31 +48,40 @@ __all__ = [
     "AnswersJob",
     "AnswersSettings",
     "BidsSettings",
+    "CascadeAnswererSettings",
     "CascadeSettings",
+    "CausalAnswererSettings",
     "DatasetSettings",
     "DistillSettings",
     "DownstreamSettings",
     "DriftSettings",
     "EncodeSettings",
+    "EnsembleAnswererSettings",
     "FeaturesSettings",
     "FinetuneSettings",
+    "FolderModelSettings",
+    "HubModelSettings",
     "InterpretSettings",
     "LmSettings",
     "MiniatureSettings",
     "ModelSettings",
     "PublishSettings",
+    "PublishedAnswererSettings",
     "QuestionsSettings",
     "RaySettings",
     "ReportSettings",
     "SegmentationSettings",
     "SelectSettings",
+    "ServerAnswererSettings",
     "ServerSettings",
     "Settings",
     "SpaceSettings",
+    "StudentAnswererSettings",
     "StudentSettings",
     "TaskSettings",
     "ValidateSettings",
     "VllmSettings",
+    "WheelModelSettings",
     "load_settings",
 ]
 
@@ -74,7 +93,7 @@ class Settings(Section):
     dataset: DatasetSettings
     segments: dict[str, SegmentationSettings]
     questions: QuestionsSettings = QuestionsSettings()
-    model: dict[str, ModelSettings]
+    model: dict[str, AnyModel]
     answers: AnswersSettings
     validate_: ValidateSettings = Field(ValidateSettings(), alias="validate")
     features: FeaturesSettings
@@ -144,15 +163,28 @@ def load_settings(path: Path = Path("params.yaml")) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise BadParameter(_describe(path, error)) from error
+        raise BadParameter(_describe(path, values, error)) from error
 
 
-def _describe(path: Path, error: ValidationError) -> str:
+def _describe(path: Path, values: Any, error: ValidationError) -> str:
     lines = []
     for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
+        key = _key(values, item)
         if item["type"] == "extra_forbidden":
             lines.append(f"{path}: unknown parameter `{key}`; remove it or correct its name")
         else:
             lines.append(f"{path}: {key + ': ' if key else ''}{item['msg'].removeprefix('Value error, ')}")
     return "\n".join(lines)
+
+
+def _key(values: Any, error: Any) -> str:
+    """Return the dotted key that an error is about: without the names of kinds, which pydantic adds to the place."""
+    parts = []
+    for part in error["loc"]:
+        inside = part in values if isinstance(values, dict) else isinstance(values, list) and isinstance(part, int)
+        if inside or (part is error["loc"][-1] and error["type"] == "missing"):
+            parts.append(str(part))
+            values = values[part] if inside and not (isinstance(values, list) and part >= len(values)) else None
+    if error["type"].startswith("union_tag"):  # the key that says the kind is missing or wrong
+        parts.append(error["ctx"]["discriminator"].strip("'"))
+    return ".".join(parts)

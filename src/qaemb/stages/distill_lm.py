@@ -15,7 +15,7 @@ from qaemb.distill.lm import LmResult, LmTraining, train_lm
 from qaemb.errors import BadParameter
 from qaemb.files import write_json, write_table
 from qaemb.models.folder import read_model_info
-from qaemb.settings import AnswererSettings, Settings, StudentSettings
+from qaemb.settings import CausalAnswererSettings, Settings, StudentSettings
 from qaemb.tracking import RunRecord, StudentModel, StudentWeights, Tracker, data_tags
 from qaemb.workspace import Workspace
 
@@ -67,7 +67,7 @@ def _grade(own: StudentSettings, result: LmResult, test: TeacherCells) -> pd.Dat
     """Return the grades of the merged model, asked through engine `shared` as every model is."""
     rows = np.unique(np.linspace(0, len(test.texts) - 1, _TEST_TEXTS).astype(int))
     sample = test.rows(rows)
-    spec = AnswererSettings(engine="shared", model="student", prompt=own.lm.prompt)
+    spec = CausalAnswererSettings(engine="shared", model="student", prompt=own.lm.prompt)
     answers = build_answerer("student", spec, result.model).answer(sample.texts, sample.questions)
     return grade_student(answers.margin, sample, own.seed)
 

@@ -7,16 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qaemb.answers import Answers, open_answerer
+from qaemb.answers import Answers
 from qaemb.answers.plan import Wanted
-from qaemb.answers.stored import Stored
 from qaemb.errors import BadParameter
 from qaemb.files import atomic_folder, write_json
-from qaemb.identity import text_id
 from qaemb.models.encoder import Encoder
 from qaemb.models.vectors import vectors_of
 from qaemb.questions import Question, load_set
 from qaemb.settings import Settings, TaskSettings
+from qaemb.stages.answers import open_stored
 from qaemb.tasks import Features, TaskResult, evaluate_task, read_task
 from qaemb.tracking import RunRecord, Tracker, data_tags
 from qaemb.workspace import Workspace
@@ -83,18 +82,9 @@ def _answers(
     questions: list[Question],
 ) -> Answers:
     """Return the answers (texts, questions); what the store lacks is answered first."""
-    answerer = open_answerer(own.answerer, settings.answers.spec, workspace.model, workspace.root)
-    stored = Stored(own.answerer, answerer, workspace.store(settings.answers.store))
-    wanted = Wanted(
-        [text_id(text) for text in texts],
-        texts,
-        [question.question_id for question in questions],
-        [question.text for question in questions],
-    )
-    plans = stored.plan(wanted, settings.answers.block_texts)
-    print(stored.describe(f"downstream {task}", plans), flush=True)
-    stored.run(wanted, plans, task)
-    return stored.read(wanted)
+    stored = open_stored(settings, workspace, own.answerer)
+    wanted = Wanted.of(texts, [question.text for question in questions])
+    return stored.get(wanted, settings.answers.block_texts, f"downstream {task}")
 
 
 def _scores(result: TaskResult) -> pd.DataFrame:

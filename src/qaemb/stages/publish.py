@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qaemb.answers import Answerer, open_answerer
+from qaemb.answers import Answerer
 from qaemb.answers.blocks import UNKNOWN_TIME
 from qaemb.errors import BadInput, BadMatrix, BadParameter
 from qaemb.files import read_json, read_table
@@ -30,6 +30,7 @@ from qaemb.serving import (
     version_rows,
 )
 from qaemb.settings import PublishSettings, Settings
+from qaemb.stages.answers import answerer_opener
 from qaemb.workspace import Workspace
 
 
@@ -85,7 +86,7 @@ def _published_answerer(settings: Settings, workspace: Workspace, name: str) -> 
     if name not in settings.answers.spec:
         known = ", ".join(settings.answers.spec)
         raise BadParameter(f"the published answerer `{name}` is not in params.yaml: answers.spec ({known})")
-    return open_answerer(name, settings.answers.spec, workspace.model, workspace.root)
+    return answerer_opener(settings, workspace)(name)
 
 
 def _answered(workspace: Workspace, job: str, segments: list[str]) -> NDArray[np.datetime64] | None:

@@ -25,23 +25,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qaemb.answers.answerer import Answerer, Answers, Cost, KeyedAnswerer, check_finite, engine_version
+from qaemb.answers.answerer import Answerer, Answers, Cost, check_finite, engine_version
 from qaemb.answers.students import Reader, Student, find_student, read_student
 from qaemb.answers.students.reading import is_marked, pieces, reference_questions, reference_vector, text_vectors
 from qaemb.errors import BadInput, BadParameter
 from qaemb.models.adapter import Adapter
 from qaemb.models.encoder import Encoder
 from qaemb.models.inputs import Progress, check_inputs
-from qaemb.settings import AnswererSettings
+from qaemb.settings import StudentAnswererSettings
 
 Vectors = NDArray[np.float32]
 
 
-class EncoderAnswerer(KeyedAnswerer):
+class EncoderAnswerer(Answerer):
     """An answerer that reads texts with a sentence encoder, once each, whatever the number of questions."""
 
-    def __init__(self, settings: AnswererSettings, folder: Path, adapter: Adapter | None = None) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: StudentAnswererSettings, folder: Path, adapter: Adapter | None = None) -> None:
+        self.settings, self.engine_name = settings, settings.engine
         self.encoder = Encoder(folder, settings.threads, adapter)
         self._read: dict[str, Vectors] = {}  # vectors of the questions that were read so far
 
@@ -104,7 +104,7 @@ def _without_marks(text: str) -> str:
     return pieces(text, context=False)[0] or text
 
 
-def student_answerer(settings: AnswererSettings, folder: Path) -> Answerer:
+def student_answerer(settings: StudentAnswererSettings, folder: Path) -> Answerer:
     """Return the trained student that the settings name, or the zero-shot one, on the encoder in `folder`."""
     if settings.prompt is not None:
         raise BadParameter("engine `student` takes no `prompt`; remove it")
@@ -118,7 +118,7 @@ def student_answerer(settings: AnswererSettings, folder: Path) -> Answerer:
 class StudentAnswerer(EncoderAnswerer):
     """Answers as a student on disk was trained to."""
 
-    def __init__(self, settings: AnswererSettings, folder: Path) -> None:
+    def __init__(self, settings: StudentAnswererSettings, folder: Path) -> None:
         self.student: Student = read_student(find_student(str(settings.student)))
         super().__init__(settings, folder, self.student.adapter)
         if self.encoder.info.digest != self.student.encoder["digest"]:

@@ -32,7 +32,7 @@ from qaemb.answers.engines.server.logprobs import (
 from qaemb.answers.rendering import Rendered
 from qaemb.errors import BadParameter
 from qaemb.models.inputs import Progress
-from qaemb.settings import AnswererSettings
+from qaemb.settings import ServerAnswererSettings
 
 if TYPE_CHECKING:
     from qaemb.answers.engines.server.client import Connection
@@ -41,9 +41,9 @@ _REQUEST_TOKENS = 1024  # in one request, where `batch_tokens` does not say othe
 Place = tuple[int, int]
 
 
-def server_answerer(settings: AnswererSettings, folder: Path) -> Answerer:
+def server_answerer(settings: ServerAnswererSettings, folder: Path) -> Answerer:
     """Return the answerer for the server's API."""
-    if settings.server and settings.server.api == "chat":
+    if settings.server.api == "chat":
         return ChatAnswerer(settings, folder)
     return CompletionsAnswerer(settings, folder)
 
@@ -80,7 +80,7 @@ class _Reply(BaseModel):
 class CompletionsAnswerer(CausalAnswerer):
     """Sends token ids to `/completions` and reads one token's log-probabilities."""
 
-    def __init__(self, settings: AnswererSettings, folder: Path) -> None:
+    def __init__(self, settings: ServerAnswererSettings, folder: Path) -> None:
         super().__init__(settings, folder)
         self._calls = ServerCalls(settings)
 
