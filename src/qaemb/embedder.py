@@ -1,6 +1,6 @@
-"""The score of a linear model as a function of named features: weights are read off, whatever its steps are.
+"""`QAEmbedder`: texts to readable features, as a scikit-learn transformer; no project, no DVC, no Feast, no MLflow.
 
-`QAEmbedder`: texts to readable features, as a scikit-learn transformer; no project, no DVC, no Feast, no MLflow.
+`LinearScore` reads the weights of named features off a fitted linear model, whatever its steps are.
 """
 
 from __future__ import annotations

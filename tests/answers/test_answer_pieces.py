@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from qaemb.errors import BadInput
 from qaemb.models.encoder import Encoder
 from qaemb.models.folder import INFO_FILE, make_model, read_model_info
-from qaemb.models.pieces import unpack_pieces
+from qaemb.models.pieces import _unpack_pieces
 from qaemb.settings import ModelSettings
 
 NAMES = [f"small-model-part-{number:03d}" for number in (1, 2, 3)]
@@ -107,7 +107,7 @@ def test_a_path_that_leaves_the_folder_matches_no_pattern(source, tmp_path):
     piece = tmp_path / "small.zip.001"
     piece.write_bytes(zipped(source, extra={"small-model/../config.json": b"evil", "small-model/a/config.json": b"{}"}))
     (tmp_path / "models" / "small").mkdir(parents=True)
-    unpack_pieces([piece], tmp_path / "models" / "small", ["config.json", "*/config.json"])
+    _unpack_pieces([piece], tmp_path / "models" / "small", ["config.json", "*/config.json"])
     written = {path.relative_to(tmp_path / "models").as_posix() for path in (tmp_path / "models").rglob("*.json")}
     assert written == {"small/config.json", "small/a/config.json"}
 

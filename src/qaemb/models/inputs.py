@@ -1,4 +1,4 @@
-"""How much goes through the model in one pass: pure arithmetic on lengths and times."""
+"""What models have in common: checks of texts and questions, CPU threads, and how much goes through in one pass."""
 
 from __future__ import annotations
 

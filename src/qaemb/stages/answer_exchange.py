@@ -1,7 +1,4 @@
-"""`qaemb answers export|import`: a job's matrix as a folder that travels, and such a folder taken in as published.
-
-`qaemb answers show`: every answer that the store has about a segment, and how each was made.
-"""
+"""`qaemb answers export|import|show`: answers as a folder that travels, and all stored answers about a text."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -47,7 +48,7 @@ def relevances(features: Features, texts: Numbers, description: int | None) -> I
             margin[description] - own.mean(axis=0), deviation, out=np.zeros(own.shape[1]), where=deviation > 0
         )
         yield "described", _unit(above)
-    yield "varied", _unit((1.0 / (1.0 + np.exp(-own))).var(axis=0))
+    yield "varied", _unit(expit(own).var(axis=0))
 
 
 def choose(relevance: Array, answers: Array, n_chosen: int) -> list[int]:

@@ -1,18 +1,16 @@
-"""What both forms of engine `student` share: an encoder, and its vectors of questions.
+"""Engine `student`: a sentence encoder answers, with a trained student on it or, if the settings name none, zero-shot.
 
-Engine `student` without a trained student: the similarity of text and question in an encoder's space.
+A trained student takes one pass of its encoder per text, whatever the number of questions. A text whose segment stands
+in double square brackets is read as before, segment, after; any other is read as it is, if the student learnt to. Where
+the student may not be trusted it abstains: its margin is there, and its mass is 0.
+
+Zero-shot, the margin is the similarity of text and question in the encoder's space:
 
     margin = scale * (cos(text, question) - mean over r of cos(text, r)),    r: a fixed list of reference questions
 
 Some texts are near to every question (they are long, or read like a question); taking away their mean similarity to
-questions removes that. The mean is over a fixed list in the package and not over the questions asked, so that a cell
-does not depend on what else is asked. A student always answers: its mass is 1.
-
-Engine `student`: a trained student, or where the settings name none, zero-shot similarity (zero_shot.py).
-
-A trained student takes one pass of its encoder per text, whatever the number of questions. A text whose segment stands
-in double square brackets is read as before, segment, after; any other as it is, if the student learnt to. Where the
-student may not be trusted it abstains: its margin is there, and its mass is 0.
+questions removes that. The mean is over a fixed list in the package, so that a cell does not depend on what else is
+asked. Zero-shot, it always answers: the mass is 1.
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ from qaemb.settings import StudentAnswererSettings
 Vectors = NDArray[np.float32]
 
 
-class EncoderAnswerer(Answerer):
+class _EncoderAnswerer(Answerer):
     """An answerer that reads texts with a sentence encoder, once each, whatever the number of questions."""
 
     def __init__(self, settings: StudentAnswererSettings, folder: Path, adapter: Adapter | None = None) -> None:
@@ -67,7 +65,7 @@ class EncoderAnswerer(Answerer):
         return sum(self.encoder.lengths(new)[0]) if new else 0
 
 
-class ZeroShotAnswerer(EncoderAnswerer):
+class ZeroShotAnswerer(_EncoderAnswerer):
     """Answers by similarity."""
 
     @cached_property
@@ -115,7 +113,7 @@ def student_answerer(settings: StudentAnswererSettings, folder: Path) -> Answere
     return StudentAnswerer(settings, folder)
 
 
-class StudentAnswerer(EncoderAnswerer):
+class StudentAnswerer(_EncoderAnswerer):
     """Answers as a student on disk was trained to."""
 
     def __init__(self, settings: StudentAnswererSettings, folder: Path) -> None:

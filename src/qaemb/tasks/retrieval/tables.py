@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from qaemb.identity import text_id
 from qaemb.tasks.retrieval.fit import MIXTURES, WEIGHTED, Fitted, Rows
@@ -118,7 +119,7 @@ def explanations(own: Explained) -> pd.DataFrame:
         contributions = learnt.products.queries[query] * learnt.weights * learnt.products.documents[document]
         texts = own.data.queries[names[query]], own.data.documents[documents[document]]
         margins = own.features.margin[own.features.rows(texts)].astype(np.float64)
-        yes = 1 / (1 + np.exp(-margins))
+        yes = expit(margins)
         for question in np.argsort(-contributions, kind="stable")[:_N_QUESTIONS]:
             rows.append(
                 {

@@ -1,4 +1,4 @@
-"""Engine `server`: any OpenAI-compatible server, by `/completions` (here) or `/chat/completions` (`server_chat.py`).
+"""Engine `server`: any OpenAI-compatible server, by `/completions` (here) or `/chat/completions` (`chat.py`).
 
 `completions` sends the token ids of the local tokenizer, the same that every other engine gets, so that nothing in a
 text can end the user's turn. vLLM returns log-probabilities of given tokens (`logprob_token_ids`), which makes margin
@@ -45,7 +45,7 @@ def server_answerer(settings: ServerAnswererSettings, folder: Path) -> Answerer:
     """Return the answerer for the server's API."""
     if settings.server.api == "chat":
         return ChatAnswerer(settings, folder)
-    return CompletionsAnswerer(settings, folder)
+    return _CompletionsAnswerer(settings, folder)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class _Reply(BaseModel):
     choices: list[_Choice]
 
 
-class CompletionsAnswerer(CausalAnswerer):
+class _CompletionsAnswerer(CausalAnswerer):
     """Sends token ids to `/completions` and reads one token's log-probabilities."""
 
     def __init__(self, settings: ServerAnswererSettings, folder: Path) -> None:

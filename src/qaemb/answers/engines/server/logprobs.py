@@ -81,7 +81,7 @@ def tokens_by_id(labels: Labels) -> LabelTokens:
 
 
 def tokens_by_word(prompt: Prompt) -> LabelTokens:
-    """Return the spellings of the labels that `labels.py` looks for in a vocabulary; BadInput if two are the same."""
+    """Return the spellings of the labels that `rendering.find_labels` looks for; BadInput if two are the same."""
     tokens = LabelTokens(_spellings(prompt.yes_label), _spellings(prompt.no_label))
     if tokens.yes & tokens.no:
         raise BadInput(f"labels `{prompt.yes_label}` and `{prompt.no_label}` are the same word")
