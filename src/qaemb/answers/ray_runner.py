@@ -50,7 +50,7 @@ class _RayTask:
     name: str
     root: Path | str
     key: str
-    wanted: Wanted
+    grid: Wanted
     blocks: tuple[Block, ...]
     folder: Path
 
@@ -116,12 +116,12 @@ class _BlockWorker:
         return answerer
 
     def _publish(self, number: int) -> tuple[int, int]:
-        wanted, block = self._task.wanted, self._task.blocks[number]
-        if block_name(*wanted.ids(block)) in self._present.now():
+        grid, block = self._task.grid, self._task.blocks[number]
+        if block_name(*grid.ids(block)) in self._present.now():
             return 0, 0
         if not self._begin(number):
             return 0, 0  # the driver finds that it is lacking
-        return block.n_cells, answer_block(self._answerer, self._store, wanted, block)
+        return block.n_cells, answer_block(self._answerer, self._store, grid, block)
 
 
 _ROUNDS = 2  # in which what the store still lacks is handed out
@@ -148,7 +148,7 @@ class RayRunner:
         """Leave the cluster."""
         self._stack.close()
 
-    def __call__(self, stored: Stored, wanted: Wanted, plan: Plan, label: str) -> RunStats:
+    def __call__(self, stored: Stored, grid: Wanted, plan: Plan, label: str) -> RunStats:
         """Answer and publish the plan's blocks, and return what the workers reported; `label` names the progress bar.
 
         Cells that a worker published just before it died are in the store, but in nobody's report. BadParameter if
@@ -162,7 +162,7 @@ class RayRunner:
         stored.store.describe(stored.answerer.spec)
         root = stored.root if isinstance(stored.root, str) else stored.root.absolute()
         blocks = tuple(from_anywhere(plan.blocks))
-        task = _RayTask(self._open_answerer, stored.name, root, stored.answerer.key, wanted, blocks, Path.cwd())
+        task = _RayTask(self._open_answerer, stored.name, root, stored.answerer.key, grid, blocks, Path.cwd())
         with tqdm(total=plan.n_missing, desc=f"answers {label}", unit="cell") as bar:
             cells, tokens = self._run(task, stored.store, bar)
         return RunStats(cells, tokens, time.perf_counter() - start)
@@ -243,7 +243,7 @@ def _reach(address: str | None) -> None:
 def _missing_blocks(task: _RayTask, store: Store) -> list[int]:
     """Return the numbers of the blocks that the store lacks."""
     present = store.present()
-    return [n for n, block in enumerate(task.blocks) if block_name(*task.wanted.ids(block)) not in present]
+    return [n for n, block in enumerate(task.blocks) if block_name(*task.grid.ids(block)) not in present]
 
 
 def _answered(task: _RayTask, numbers: Sequence[int], settings: RaySettings) -> Iterator[_Done]:

@@ -37,7 +37,7 @@ class RunStats:
         return self.cells / self.seconds if self.cells else 0.0
 
 
-def run_plan(answerer: Answerer, store: Store, wanted: Wanted, plan: Plan, label: str) -> RunStats:
+def run_plan(answerer: Answerer, store: Store, grid: Wanted, plan: Plan, label: str) -> RunStats:
     """Answer and publish the plan's blocks, and return what was done; `label` stands at the progress bar.
 
     A block that another process has published meanwhile is skipped. If this process dies, the published blocks stay
@@ -50,23 +50,21 @@ def run_plan(answerer: Answerer, store: Store, wanted: Wanted, plan: Plan, label
     present = Present(store)
     with tqdm(total=plan.n_missing, desc=f"answers {label}", unit="cell", disable=not plan.blocks) as bar:
         for block in from_anywhere(plan.blocks):
-            if block_name(*wanted.ids(block)) in present.now():
+            if block_name(*grid.ids(block)) in present.now():
                 bar.update(block.n_cells)
                 continue
-            tokens += answer_block(answerer, store, wanted, block, bar.update)
+            tokens += answer_block(answerer, store, grid, block, bar.update)
             cells += block.n_cells
     return RunStats(cells, tokens, time.perf_counter() - start)
 
 
-def answer_block(
-    answerer: Answerer, store: Store, wanted: Wanted, block: Block, progress: Progress | None = None
-) -> int:
+def answer_block(answerer: Answerer, store: Store, grid: Wanted, block: Block, progress: Progress | None = None) -> int:
     """Answer and publish a block, and return the tokens that it took."""
-    inputs = wanted.inputs(block)
+    inputs = grid.inputs(block)
     tokens = answerer.cost(*inputs).tokens  # before: what an engine keeps, such as a question's vector, costs once
     answers = answerer.answer(*inputs, progress=progress)
     made = provenance_now(answerer.engine_name, getattr(answerer, "source", None))  # engine `published` has a source
-    store.put(*wanted.ids(block), answers, made)
+    store.put(*grid.ids(block), answers, made)
     return tokens
 
 

@@ -33,13 +33,13 @@ def export_job(settings: Settings, workspace: Workspace, job: str, folder: Path)
     StoreError if the store lacks a cell, BadInput if the folder is there already.
     """
     opened = open_job(settings, workspace, job)
-    answers = opened.stored.read(opened.wanted)
+    answers = opened.stored.read(opened.grid)
     block, blocks = _blocks(opened)
     export = Export(
         answerer=opened.settings.answerer,
         key=opened.stored.answerer.key,
         spec=opened.stored.answerer.spec,
-        segment_ids=opened.wanted.segment_ids,
+        segment_ids=opened.grid.segment_ids,
         questions=[{"question_id": q.question_id, "name": q.name, "text": q.text} for q in opened.questions],
         margin=answers.margin,
         mass=answers.mass,
@@ -84,13 +84,13 @@ def _blocks(job: Job) -> tuple[NDArray[np.int32] | None, list[dict[str, Any]]]:
     """Return for each cell the number of its block, and what is known of the blocks; nothing of a composed answerer."""
     if job.stored.members:
         return None, []
-    number, blocks = job.stored.sources(job.wanted)
+    number, blocks = job.stored.sources(job.grid)
     return number, [{"name": name, **(asdict(provenance) if provenance else {})} for name, provenance in blocks]
 
 
 def _about(settings: Settings, job: Job) -> dict[str, Any]:
     """Return what the matrix is: job, segmentation, set, models, and of a cascade what it approximates."""
-    spec = job_spec(job, job.stored.figures(job.wanted))
+    spec = job_spec(job, job.stored.figures(job.grid))
     rest = {name: value for name, value in spec.items() if name not in ("key", "spec", "questions", "answerer")}
     return {"dataset": settings.dataset.name, "qaemb": version("qaemb"), **rest}
 

@@ -78,9 +78,9 @@ def repair(settings: Settings, workspace: Workspace) -> None:
         for one in damaged:
             one.store.describe(one.answerer.spec)
         if damaged:
-            plans = job.stored.plan(job.wanted, settings.answers.block_texts)
+            plans = job.stored.plan(job.grid, settings.answers.block_texts)
             print(job.stored.describe(f"repair, {name}", plans), flush=True)
-            job.stored.run(job.wanted, plans, name)
+            job.stored.run(job.grid, plans, name)
     print(f"repair: {address} is sound again; cells that no job with a matrix needs were not answered anew")
 
 
@@ -136,8 +136,8 @@ def _coverage(settings: Settings, workspace: Workspace, names: list[str]) -> lis
     """Return lines about jobs of one answerer and segmentation: their cells, then the share per story and set."""
     jobs = [open_job(settings, workspace, name) for name in names]
     sets = [str(name) for name in read_table(workspace.questions / "sets.parquet", ["set"])["set"].unique()]
-    wanted, places = _everything(workspace, jobs[0], sets)
-    known = jobs[0].stored.known(wanted)
+    grid, places = _everything(workspace, jobs[0], sets)
+    known = jobs[0].stored.known(grid)
     lines = []
     for job in jobs:
         cells = known[:, places[job.settings.set]]
@@ -146,7 +146,7 @@ def _coverage(settings: Settings, workspace: Workspace, names: list[str]) -> lis
             f"key {job.stored.answerer.key}"
         )
     shown = {name: columns for name, columns in places.items() if known[:, columns].any()}
-    return lines + (_table(workspace, jobs[0].settings, wanted, known, shown) if shown else [])
+    return lines + (_table(workspace, jobs[0].settings, grid, known, shown) if shown else [])
 
 
 def _everything(workspace: Workspace, job: Job, sets: list[str]) -> tuple[Wanted, dict[str, list[int]]]:
@@ -154,16 +154,16 @@ def _everything(workspace: Workspace, job: Job, sets: list[str]) -> tuple[Wanted
     questions = {name: load_set(workspace.questions, name) for name in sets}
     texts = {question.question_id: question.text for members in questions.values() for question in members}
     column = {name: number for number, name in enumerate(texts)}
-    wanted = replace(job.wanted, question_ids=list(texts), questions=list(texts.values()))
-    return wanted, {name: [column[one.question_id] for one in members] for name, members in questions.items()}
+    grid = replace(job.grid, question_ids=list(texts), questions=list(texts.values()))
+    return grid, {name: [column[one.question_id] for one in members] for name, members in questions.items()}
 
 
 def _table(
-    workspace: Workspace, job: AnswersJob, wanted: Wanted, known: NDArray[np.bool_], sets: dict[str, list[int]]
+    workspace: Workspace, job: AnswersJob, grid: Wanted, known: NDArray[np.bool_], sets: dict[str, list[int]]
 ) -> list[str]:
     """Return a line per story with the share of cells known of each set; stories that are alike share a line."""
     occurrences = read_table(workspace.segments(job.segmentation) / "occurrences.parquet", ["story", "segment_id"])
-    rows = pd.Series(range(len(wanted.segment_ids)), index=list(wanted.segment_ids))
+    rows = pd.Series(range(len(grid.segment_ids)), index=list(grid.segment_ids))
     alike: dict[tuple[float, ...], list[str]] = {}
     for story, of_story in occurrences.groupby("story", sort=False):
         cells = known[rows[of_story["segment_id"].unique()].to_numpy()]

@@ -51,7 +51,7 @@ class Job:
     settings: AnswersJob
     stored: Stored
     models: dict[str, ModelInfo | None]
-    wanted: Wanted
+    grid: Wanted
     questions: list[Question]
 
 
@@ -67,15 +67,15 @@ def answers(settings: Settings, workspace: Workspace, job: str, runner: Literal[
         stored = replace(opened.stored, runner=run)
         # A cluster's speed can't be measured here, where there may be no GPU: no time is said.
         timed_from = WORTH_TIMING if runner == "local" else sys.maxsize
-        plans = stored.plan(opened.wanted, settings.answers.block_texts, timed_from=timed_from)
+        plans = stored.plan(opened.grid, settings.answers.block_texts, timed_from=timed_from)
         print(stored.describe(f"answers {job}", plans), flush=True)
-        stats = stored.run(opened.wanted, plans, job)
-    cells = stored.read(opened.wanted)
-    figures = stored.figures(opened.wanted)
+        stats = stored.run(opened.grid, plans, job)
+    cells = stored.read(opened.grid)
+    figures = stored.figures(opened.grid)
     with atomic_folder(workspace.answers(job)) as folder:
         write_table(folder / "margin.parquet", _matrix(opened, cells.margin))
         write_table(folder / "mass.parquet", _matrix(opened, cells.mass))
-        write_table(folder / "answered.parquet", _times(opened, stored.answered(opened.wanted)))
+        write_table(folder / "answered.parquet", _times(opened, stored.answered(opened.grid)))
         write_json(folder / "spec.json", job_spec(opened, figures))
     write_json(workspace.metrics("answers", job), figures | _figures(cells, stats))
     for line in _outcome(opened, cells, stats, figures):
@@ -107,17 +107,17 @@ def plan_job(settings: Settings, workspace: Workspace, job: str) -> None:
     """Print what the stage `answers` would do for a job: cells, tokens, and the time at the speed measured now."""
     opened = open_job(settings, workspace, job)
     stored = opened.stored
-    plans = stored.plan(opened.wanted, settings.answers.block_texts, timed_from=1)
+    plans = stored.plan(opened.grid, settings.answers.block_texts, timed_from=1)
     print(stored.describe(f"answers {job}", plans))
     for one in stored.storing:
         # The advice is for the whole grid, which members in turn do not answer.
         if isinstance(one.answerer, CausalAnswerer) and plans[one.name].n_missing and not stored.answerer.in_turn:
-            _advise_order(f"answers {job}, {one.name}", one.answerer, opened.wanted)
+            _advise_order(f"answers {job}, {one.name}", one.answerer, opened.grid)
 
 
-def _advise_order(title: str, answerer: CausalAnswerer, wanted: Wanted) -> None:
+def _advise_order(title: str, answerer: CausalAnswerer, grid: Wanted) -> None:
     """Say so where the other order of the prompt takes clearly fewer tokens for the whole job."""
-    tokens, other = (one.cost(wanted.texts, wanted.questions).tokens for one in (answerer, answerer.in_other_order()))
+    tokens, other = (one.cost(grid.texts, grid.questions).tokens for one in (answerer, answerer.in_other_order()))
     if other < _CLEARLY * tokens:
         order = "question_first" if answerer.prompt.order == "text_first" else "text_first"
         print(
@@ -132,15 +132,15 @@ def open_job(settings: Settings, workspace: Workspace, name: str) -> Job:
     stored = open_stored(settings, workspace, job.answerer)
     segments = read_table(workspace.segments(job.segmentation) / "segments.parquet")
     questions = load_set(workspace.questions, job.set)
-    wanted = Wanted(
+    grid = Wanted(
         segment_ids=segments["segment_id"].tolist(),
         texts=segments["text"].tolist(),
         question_ids=[question.question_id for question in questions],
         questions=[question.text for question in questions],
     )
-    wanted.check()
+    grid.check()
     models = {one.name: _model(settings, workspace, one.name) for one in stored.storing}
-    return Job(name, job, stored, models, wanted, questions)
+    return Job(name, job, stored, models, grid, questions)
 
 
 def _model(settings: Settings, workspace: Workspace, answerer: str) -> ModelInfo | None:
@@ -150,14 +150,14 @@ def _model(settings: Settings, workspace: Workspace, answerer: str) -> ModelInfo
 
 def _matrix(job: Job, values: NDArray[np.float32]) -> pd.DataFrame:
     table = pd.DataFrame(values, columns=[question.name for question in job.questions])
-    table.insert(0, "segment_id", list(job.wanted.segment_ids))
+    table.insert(0, "segment_id", list(job.grid.segment_ids))
     return table
 
 
 def _times(job: Job, answered: NDArray[np.datetime64]) -> pd.DataFrame:
     # Milliseconds: Parquet knows no seconds.
     times = pd.to_datetime(answered.astype("datetime64[ms]"), utc=True)
-    return pd.DataFrame({"segment_id": list(job.wanted.segment_ids), "answered_at": times})
+    return pd.DataFrame({"segment_id": list(job.grid.segment_ids), "answered_at": times})
 
 
 def job_spec(job: Job, figures: dict[str, float]) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def job_spec(job: Job, figures: dict[str, float]) -> dict[str, Any]:
     `figures` are those of `Stored.figures`.
     """
     answerer = job.stored.answerer
-    costs = (one.answerer.cost(job.wanted.texts, job.wanted.questions) for one in job.stored.storing)
+    costs = (one.answerer.cost(job.grid.texts, job.grid.questions) for one in job.stored.storing)
     approximation = answerer.approximation(figures)
     return {
         "job": job.name,
@@ -176,7 +176,7 @@ def job_spec(job: Job, figures: dict[str, float]) -> dict[str, Any]:
         **({"approximates": approximation} if approximation else {}),
         **_models(job),
         "segmentation": job.settings.segmentation,
-        "n_segments": len(job.wanted.segment_ids),
+        "n_segments": len(job.grid.segment_ids),
         "n_cut": max(cost.n_cut for cost in costs),
         "set": job.settings.set,
         "questions": [{"name": q.name, "question_id": q.question_id, "text": q.text} for q in job.questions],

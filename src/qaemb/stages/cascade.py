@@ -45,16 +45,15 @@ def cascade(settings: Settings, workspace: Workspace, request: CascadeRequest) -
     spec = _cascade_settings(settings, request.name)
     questions = load_set(workspace.questions, request.question_set)
     _check_size(request, len(questions))
-    wanted = _sample(settings, workspace, request, questions)
+    grid = _sample(settings, workspace, request, questions)
     title = f"cascade {request.name}"
     student, teacher = _members(settings, workspace, spec)
     print(
-        f"{title}: {len(wanted.texts):,} texts of {request.segmentation} and {len(questions)} questions, "
-        "answered by both"
+        f"{title}: {len(grid.texts):,} texts of {request.segmentation} and {len(questions)} questions, answered by both"
     )
     block_texts = settings.answers.block_texts
-    answers = [stored.get(wanted, block_texts, f"{title}, {stored.name}") for stored in (student, teacher)]
-    thresholds = calibrate(_cells(answers, wanted), request.agreement, request.confidence, request.seed)
+    answers = [stored.get(grid, block_texts, f"{title}, {stored.name}") for stored in (student, teacher)]
+    thresholds = calibrate(_cells(answers, grid), request.agreement, request.confidence, request.seed)
     thresholds = replace(thresholds, student=student.answerer.key, teacher=teacher.answerer.key)
     path = workspace.root / spec.thresholds
     sample = {"segmentation": request.segmentation, "set": request.question_set, "seed": request.seed}
@@ -114,14 +113,14 @@ def _members(settings: Settings, workspace: Workspace, spec: CascadeSettings) ->
     return student, teacher
 
 
-def _cells(answers: list[Answers], wanted: Wanted) -> CalibrationCells:
+def _cells(answers: list[Answers], grid: Wanted) -> CalibrationCells:
     student, teacher = answers
     shape = student.margin.shape
     return CalibrationCells(
         student=np.where(student.mass > 0, student.margin, np.nan).ravel(),
         teacher=teacher.margin.ravel(),
-        question=np.broadcast_to(np.array(wanted.question_ids), shape).ravel(),
-        text=np.broadcast_to(np.array(wanted.segment_ids)[:, None], shape).ravel(),
+        question=np.broadcast_to(np.array(grid.question_ids), shape).ravel(),
+        text=np.broadcast_to(np.array(grid.segment_ids)[:, None], shape).ravel(),
     )
 
 

@@ -124,8 +124,8 @@ def _gold(workspace: Workspace, request: Evaluation) -> GoldSet:
 
 def _answer(stored: Stored, gold: GoldSet, block_texts: int) -> ev.CellAnswers:
     """Answer what the store lacks of the labelled cells, and return these from the store alone."""
-    wanted = Wanted.of(gold.texts, [question.text for question in gold.questions])
-    answers = stored.get(wanted, block_texts, f"evaluate {gold.name}, {stored.name}", gold.asked())
+    grid = Wanted.of(gold.texts, [question.text for question in gold.questions])
+    answers = stored.get(grid, block_texts, f"evaluate {gold.name}, {stored.name}", gold.asked())
     cells = gold.rows, gold.columns
     return ev.CellAnswers(answers.margin[cells].astype(np.float64), answers.mass[cells].astype(np.float64))
 

@@ -144,7 +144,7 @@ class StudentAnswerer(_EncoderAnswerer):
         check_inputs(texts, questions)
         self._check_questions(questions)
         read = (pieces(text, self._with_context(text)) for text in texts)
-        lengths, n_cut = self.encoder.lengths([piece for own in read for piece in own if piece] or ["-"])
+        lengths, n_cut = self.encoder.lengths([piece for row in read for piece in row if piece] or ["-"])
         untaught = [question for question in questions if question not in self._places]
         return Cost(sum(lengths) + self.question_tokens(untaught), n_cut)
 
@@ -160,8 +160,8 @@ class StudentAnswerer(_EncoderAnswerer):
         for reader in self.student.readers:
             rows = np.flatnonzero(context == reader.context)
             if len(rows):
-                own = [texts[row] for row in rows]
-                vectors = text_vectors(own, reader.context, self.encoder.embed, self.encoder.width)
+                part = [texts[row] for row in rows]
+                vectors = text_vectors(part, reader.context, self.encoder.embed, self.encoder.width)
                 margin[rows] = self._margins(reader, vectors, questions)
         if progress:
             progress(margin.size)
@@ -187,8 +187,8 @@ class StudentAnswerer(_EncoderAnswerer):
             out[:, columns] = reader.heads.margins(vectors, [self._places[questions[column]] for column in columns])
         if others:
             assert reader.conditioned is not None
-            asked = self.question_vectors([questions[column] for column in others])
-            out[:, others] = reader.conditioned.margins(vectors, asked, self.reference)
+            probes = self.question_vectors([questions[column] for column in others])
+            out[:, others] = reader.conditioned.margins(vectors, probes, self.reference)
         return out
 
     def _trusted(self, questions: Sequence[str]) -> NDArray[np.bool_]:
@@ -207,11 +207,11 @@ class StudentAnswerer(_EncoderAnswerer):
         return bool((anchors[0] @ self.question_vectors([question])[0]).max() >= least)
 
     def _check_questions(self, questions: Sequence[str]) -> None:
-        lacking = [question for question in questions if question not in self._places]
-        if lacking and any(reader.conditioned is None for reader in self.student.readers):
+        untaught = [question for question in questions if question not in self._places]
+        if untaught and any(reader.conditioned is None for reader in self.student.readers):
             raise BadInput(
                 f"student `{self.student.name}` was taught {len(self.student.questions)} questions and can't answer "
-                f"others, such as `{lacking[0]}`; take them out of the set, or a student of kind `conditioned`"
+                f"others, such as `{untaught[0]}`; take them out of the set, or a student of kind `conditioned`"
             )
 
     @cached_property

@@ -94,8 +94,8 @@ class ChatAnswerer(Answerer):
         """
         check_inputs(texts, questions)
         fixed = sum(len(message["content"]) for message in self._messages("", ""))
-        own = sum(map(len, texts)) * len(questions) + sum(map(len, questions)) * len(texts)
-        tokens = (fixed * len(texts) * len(questions) + own) // _LETTERS_PER_TOKEN
+        variable = sum(map(len, texts)) * len(questions) + sum(map(len, questions)) * len(texts)
+        tokens = (fixed * len(texts) * len(questions) + variable) // _LETTERS_PER_TOKEN
         return Cost(tokens, 0, self._calls.usd(tokens))
 
     def answer(self, texts: Sequence[str], questions: Sequence[str], progress: Progress | None = None) -> Answers:
