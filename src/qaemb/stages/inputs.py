@@ -14,7 +14,7 @@ from __future__ import annotations
 from qaemb.datasets.miniature.generate import generate
 from qaemb.datasets.registry import open_source
 from qaemb.datasets.write import choose_stories, write_dataset
-from qaemb.errors import BadParameter
+from qaemb.errors import BadParameter, require
 from qaemb.files import atomic_folder, read_table, write_table
 from qaemb.models.folder import make_model
 from qaemb.questions import load_bank, load_sets, screen, write_tables
@@ -86,7 +86,6 @@ def model(settings: Settings, workspace: Workspace, model: str) -> None:
     BadParameter if the model is not in the section `model`; BadInput if its wheel is not installed (the message has the
     command) or its source holds no usable model.
     """
-    if model not in settings.model:
-        raise BadParameter(f"no model `{model}` in params.yaml, section model; there are: {', '.join(settings.model)}")
-    info = make_model(model, settings.model[model], workspace.model(model))
+    spec = require(settings.model, model, "model", "params.yaml, section model")
+    info = make_model(model, spec, workspace.model(model))
     print(f"model {model}: {info.kind}, {info.n_parameters:,} parameters, digest {info.digest[:12]}")
