@@ -9,7 +9,7 @@ from qaemb.answers import build_answerer
 from qaemb.answers.engines.causal import CausalAnswerer
 from qaemb.answers.prompts import load_prompt, prompt_description, prompt_names
 from qaemb.answers.rendering import CONTROL, visible
-from qaemb.errors import BadInput, BadParameter, require
+from qaemb.errors import BadInput, BadParameter
 from qaemb.models.folder import INFO_FILE
 from qaemb.models.inputs import check_inputs
 from qaemb.settings import Settings
@@ -90,7 +90,12 @@ def _with_prompt(settings: Settings, workspace: Workspace, name: str, answerer: 
             f"{', '.join(spec[answerer].parts)}"
         )
     with_prompt = {key: one for key, one in spec.items() if one.prompt is not None}
-    one = require(with_prompt, answerer, "answerer with a prompt", "params.yaml, section answers.spec")
+    if answerer not in with_prompt:
+        raise BadParameter(
+            f"no answerer `{answerer}` that takes a prompt in params.yaml, section answers.spec; "
+            f"there are: {', '.join(with_prompt) or 'none'}"
+        )
+    one = with_prompt[answerer]
     if one.model is None or not one.needs_model:
         raise BadParameter(
             f"answerer `{answerer}` sends messages to a chat server, whose tokenizer makes the prompt: there are no "
