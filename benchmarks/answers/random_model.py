@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.answers.scale import LLAMA_8B
 from qaemb.files import write_json
-from qaemb.models.causal import float32_head
+from qaemb.models.causal import _float32_head
 from qaemb.models.folder import INFO_FILE, ModelInfo
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def random_weights(folder: Path, device: str) -> PreTrainedModel:
     torch.manual_seed(0)
     with torch.device(device):
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), dtype=torch.bfloat16)
-        model.set_output_embeddings(float32_head(model.get_output_embeddings()))
+        model.set_output_embeddings(_float32_head(model.get_output_embeddings()))
     return model.eval()
 
 

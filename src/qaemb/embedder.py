@@ -1,6 +1,6 @@
-"""The score of a linear model as a function of named features: weights are read off, whatever its steps are.
+"""`QAEmbedder`: texts to readable features, as a scikit-learn transformer; no project, no DVC, no Feast, no MLflow.
 
-`QAEmbedder`: texts to readable features, as a scikit-learn transformer; no project, no DVC, no Feast, no MLflow.
+`LinearScore` reads the weights of named features off a fitted linear model, whatever its steps are.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from qaemb.answers.plan import Wanted
 from qaemb.answers.stored import Stored
 from qaemb.errors import BadInput, BadParameter, listed
 from qaemb.files import atomic_folder, read_json, write_json
-from qaemb.identity import text_id
 from qaemb.models.inputs import check_inputs
 from qaemb.questions import Question
 from qaemb.questions.sets import shipped_set
@@ -50,8 +49,8 @@ class LinearScore:
     def __call__(self, features: Values) -> Values:
         """Return the scores (texts,)."""
         named = hasattr(self._model, "feature_names_in_")
-        told = self._ask(pd.DataFrame(features, columns=self._names) if named else features)
-        scores = np.asarray(told, np.float64).reshape(len(features), -1)
+        values = self._ask(pd.DataFrame(features, columns=self._names) if named else features)
+        scores = np.asarray(values, np.float64).reshape(len(features), -1)
         if not 0 <= self._target < scores.shape[1]:
             raise BadInput(f"target is {self._target}, the model has {scores.shape[1]} outputs; give one from 0 on")
         return scores[:, self._target]
@@ -71,19 +70,21 @@ class LinearScore:
 
 def check_columns(model: Any, names: Sequence[str]) -> None:
     """Raise BadInput where a fitted model wants other columns than `names`; it names what is missing and too much."""
-    known = getattr(model, "feature_names_in_", None)
-    if known is None:
-        wanted = getattr(model, "n_features_in_", len(names))
-        if wanted != len(names):
-            raise BadInput(f"the model was fitted on {wanted} features, there are {len(names)} questions; fit it again")
+    fitted = getattr(model, "feature_names_in_", None)
+    if fitted is None:
+        n_features = getattr(model, "n_features_in_", len(names))
+        if n_features != len(names):
+            raise BadInput(
+                f"the model was fitted on {n_features} features, there are {len(names)} questions; fit it again"
+            )
         return
-    lacking, more = ([name for name in a if name not in set(b)] for a, b in ((known, names), (names, known)))
-    if lacking or more:
+    missing, more = ([name for name in a if name not in set(b)] for a, b in ((fitted, names), (names, fitted)))
+    if missing or more:
         raise BadInput(
-            f"the model was fitted on other questions: it wants {_listed(lacking)}, and does not know {_listed(more)}; "
+            f"the model was fitted on other questions: it wants {_listed(missing)}, and does not know {_listed(more)}; "
             "take the set that it was fitted on"
         )
-    if list(known) != list(names):
+    if list(fitted) != list(names):
         raise BadInput("the model was fitted on these questions in another order; put them in that order")
 
 
@@ -91,7 +92,7 @@ def _listed(names: Sequence[str]) -> str:
     return listed(f"`{name}`" for name in names) or "nothing more"
 
 
-Values_embedder = NDArray[np.float32]
+Features = NDArray[np.float32]
 Output = Literal["margin", "probability", "answer"]
 
 _BLOCK_TEXTS = 256
@@ -138,12 +139,12 @@ class QAEmbedder(TransformerMixin, BaseEstimator):
         self.n_texts_ = len(margin)
         return self
 
-    def transform(self, X: Sequence[str]) -> Values_embedder:
+    def transform(self, X: Sequence[str]) -> Features:
         """Return features float32 (texts, questions); errors as in `fit`."""
         check_is_fitted(self)
         return self._features(self._margins(_texts(X)))
 
-    def mass(self, X: Sequence[str]) -> Values_embedder:
+    def mass(self, X: Sequence[str]) -> Features:
         """Return float32 (texts, questions): P(yes) + P(no), how far the answerer was answering at all.
 
         A student that abstains answers with mass 0: its margin is there, but may not be trusted. Errors as in `fit`.
@@ -213,7 +214,7 @@ class QAEmbedder(TransformerMixin, BaseEstimator):
             write_json(
                 new / "embedder.json",
                 {
-                    "questions": [{"name": own.name, "text": own.text} for own in self.questions_],
+                    "questions": [{"name": one.name, "text": one.text} for one in self.questions_],
                     "output": self.output,
                     "own_answerer": self.answerer is not None,
                     "key": self._stored.answerer.key,
@@ -231,16 +232,16 @@ class QAEmbedder(TransformerMixin, BaseEstimator):
 
         BadInput if the answerer is another one than it was fitted with: its features would mean something else.
         """
-        told = read_json(Path(folder) / "embedder.json")
-        if told["own_answerer"] and answerer is None:
-            raise BadInput(f"{folder} was fitted with an answerer of key {told['key']}; give it as `answerer`")
-        embedder = cls({own["name"]: own["text"] for own in told["questions"]}, answerer, told["output"], cache)
+        saved = read_json(Path(folder) / "embedder.json")
+        if saved["own_answerer"] and answerer is None:
+            raise BadInput(f"{folder} was fitted with an answerer of key {saved['key']}; give it as `answerer`")
+        embedder = cls({one["name"]: one["text"] for one in saved["questions"]}, answerer, saved["output"], cache)
         embedder.questions_ = _questions(embedder.questions)
-        embedder.mean_, embedder.sd_ = np.array(told["mean"]), np.array(told["sd"])
-        embedder.n_texts_ = int(told["n_texts"])
-        if embedder._stored.answerer.key != told["key"]:
+        embedder.mean_, embedder.sd_ = np.array(saved["mean"]), np.array(saved["sd"])
+        embedder.n_texts_ = int(saved["n_texts"])
+        if embedder._stored.answerer.key != saved["key"]:
             raise BadInput(
-                f"{folder} was fitted with an answerer of key {told['key']}, this one has "
+                f"{folder} was fitted with an answerer of key {saved['key']}, this one has "
                 f"{embedder._stored.answerer.key}; give the same one, or fit again"
             )
         return embedder
@@ -263,27 +264,19 @@ class QAEmbedder(TransformerMixin, BaseEstimator):
         """Return what is pickled: not the opened model, which is opened again where it is needed."""
         return {name: value for name, value in super().__getstate__().items() if name != "_opened"}
 
-    def _margins(self, texts: list[str]) -> Values_embedder:
+    def _margins(self, texts: list[str]) -> Features:
         return self._answers(texts).margin
 
     def _answers(self, texts: list[str]) -> Answers:
         """Return the answers (texts, questions); only what the cache lacks is answered."""
         check_inputs(texts, [question.text for question in self.questions_])
-        unique = list(dict.fromkeys(texts))
-        wanted = Wanted(
-            [text_id(text) for text in unique],
-            unique,
-            [question.question_id for question in self.questions_],
-            [question.text for question in self.questions_],
-        )
-        stored = self._stored
-        stored.run(wanted, stored.plan(wanted, _BLOCK_TEXTS), stored.name)
-        found = stored.read(wanted)
-        row = {text: number for number, text in enumerate(unique)}
+        grid = Wanted.of(list(dict.fromkeys(texts)), [question.text for question in self.questions_])
+        answers = self._stored.get(grid, _BLOCK_TEXTS)
+        row = {text: number for number, text in enumerate(grid.texts)}
         rows = [row[text] for text in texts]
-        return Answers(found.margin[rows], found.mass[rows])
+        return Answers(answers.margin[rows], answers.mass[rows])
 
-    def _features(self, margin: Values_embedder) -> Values_embedder:
+    def _features(self, margin: Features) -> Features:
         if self.output == "margin":
             return margin
         return expit(margin) if self.output == "probability" else (margin > 0).astype(np.float32)
@@ -322,11 +315,11 @@ def _texts(texts: Any) -> list[str]:
     return list(texts)
 
 
-def _questions(wanted: str | Sequence[str] | Mapping[str, str]) -> list[Question]:
+def _questions(source: str | Sequence[str] | Mapping[str, str]) -> list[Question]:
     """Return the questions of a shipped set or of the user; those of a list are named by their words."""
-    if isinstance(wanted, str):
-        return list(shipped_set(wanted).questions)
-    named = wanted.items() if isinstance(wanted, Mapping) else [(text, text) for text in wanted]
+    if isinstance(source, str):
+        return list(shipped_set(source).questions)
+    named = source.items() if isinstance(source, Mapping) else [(text, text) for text in source]
     questions = [Question(name, text) for name, text in named]
     texts = [question.text for question in questions]
     twice = [text for number, text in enumerate(texts) if text in texts[:number]]

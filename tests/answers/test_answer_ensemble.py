@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qaemb.answers import Answers, EnsembleAnswerer, build_answerer
-from qaemb.answers.ensemble import combine_answers
+from qaemb.answers.ensemble import _combined
 from qaemb.errors import BadInput, BadParameter
 
 from .conftest import QUESTIONS, TEXTS, spec_for
@@ -40,7 +40,7 @@ def probability(margin) -> np.ndarray:
 
 
 def test_mean_margin_by_hand():
-    got = combine_answers([cells(1.0, -4.0, mass=0.5), cells(2.0, 1.0, mass=1.0)], "mean_margin")
+    got = _combined([cells(1.0, -4.0, mass=0.5), cells(2.0, 1.0, mass=1.0)], "mean_margin")
     np.testing.assert_array_equal(got.margin, np.array([[1.5, -1.5]], np.float32))
     np.testing.assert_array_equal(got.mass, np.array([[0.75, 0.75]], np.float32))
     assert got.margin.dtype == got.mass.dtype == np.float32
@@ -48,9 +48,9 @@ def test_mean_margin_by_hand():
 
 def test_mean_probability_by_hand():
     # P(yes) 3/4 and 1/4 average to 1/2; 9/10 and 1/2 to 7/10, whose odds are 7/3; three times 4/5 stay 4/5.
-    got = combine_answers([cells(np.log(3), np.log(9)), cells(-np.log(3), 0.0)], "mean_probability")
+    got = _combined([cells(np.log(3), np.log(9)), cells(-np.log(3), 0.0)], "mean_probability")
     np.testing.assert_allclose(got.margin, [[0.0, np.log(7 / 3)]], atol=1e-6)
-    got = combine_answers([cells(np.log(4))] * 3, "mean_probability")
+    got = _combined([cells(np.log(4))] * 3, "mean_probability")
     np.testing.assert_allclose(got.margin, [[np.log(4)]], rtol=1e-6)
 
 
@@ -58,7 +58,7 @@ def test_margins_far_out_stay_finite_and_right():
     # In floating point 1 - P(yes) is 0 from a margin of 37 on. P(yes) of 1 and of e^-60 average to 1/2; P(yes) of e^-60
     # and e^-50 to about e^-50 / 2.
     far = [cells(60.0, 60.0, -60.0, -60.0), cells(60.0, -60.0, -60.0, -50.0)]
-    got = combine_answers(far, "mean_probability").margin
+    got = _combined(far, "mean_probability").margin
     np.testing.assert_allclose(got, [[60.0, 0.0, -60.0, -50 - np.log(2 / (1 + np.exp(-10)))]], atol=1e-5)
 
 
@@ -68,7 +68,7 @@ def test_combinations_agree_with_plain_numpy(margins):
     parts = [cells(*row, mass=0.1 + 0.1 * number) for number, row in enumerate(margins)]
     values = np.array(margins, np.float64)
     for how in HOW:
-        got = combine_answers(parts, how)
+        got = _combined(parts, how)
         np.testing.assert_allclose(got.mass, np.mean([part.mass for part in parts], axis=0), rtol=1e-6)
         if how == "mean_margin":
             np.testing.assert_allclose(got.margin[0], values.mean(axis=0), rtol=1e-5, atol=1e-5)
@@ -81,10 +81,10 @@ def test_combinations_agree_with_plain_numpy(margins):
 def test_a_large_grid_is_combined_whole(monkeypatch):
     rng = np.random.default_rng(0)
     parts = [Answers(*rng.normal(size=(2, 7, 3)).astype(np.float32)) for _ in range(3)]
-    whole = [combine_answers(parts, how) for how in HOW]
+    whole = [_combined(parts, how) for how in HOW]
     monkeypatch.setattr("qaemb.answers.ensemble._ROWS", 2)
     for how, expected in zip(HOW, whole, strict=True):
-        got = combine_answers(parts, how)
+        got = _combined(parts, how)
         np.testing.assert_array_equal(got.margin, expected.margin)
         np.testing.assert_array_equal(got.mass, expected.mass)
 
@@ -92,7 +92,7 @@ def test_a_large_grid_is_combined_whole(monkeypatch):
 @pytest.mark.filterwarnings("error")
 def test_a_cell_that_a_member_lacks_is_lacking():
     for how in HOW:
-        got = combine_answers([cells(1.0, np.nan), cells(1.0, 1.0)], how)
+        got = _combined([cells(1.0, np.nan), cells(1.0, 1.0)], how)
         assert np.isnan(got.margin).tolist() == [[False, True]]
 
 
@@ -100,7 +100,7 @@ def test_the_answer_is_the_combination_of_the_members_answers(ensemble, members,
     got = ensemble.answer(texts, questions)
     parts = [member.answer(texts, questions) for member in members.values()]
     margins = np.array([part.margin for part in parts], np.float64)
-    if ensemble.combine == "mean_margin":
+    if ensemble.rule == "mean_margin":
         expected = margins.mean(axis=0)
     else:
         p = probability(margins).mean(axis=0)

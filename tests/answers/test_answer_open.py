@@ -37,7 +37,7 @@ def test_a_single_engine_is_opened_on_its_models_folder(spec, folder, tiny_llm):
 def test_an_ensemble_is_opened_with_its_members(spec, folder):
     opened = open_answerer("both", spec, folder)
     assert isinstance(opened, EnsembleAnswerer)
-    assert opened.combine == "mean_probability"
+    assert opened.rule == "mean_probability"
     assert {name: member.key for name, member in opened.members.items()} == {
         name: open_answerer(name, spec, folder).key for name in ("llm", "student")
     }

@@ -1,7 +1,6 @@
 """A model in a zip whose pieces are in several packages: small ones on the path, and mpnet where it is installed."""
 
 import io
-import random
 import shutil
 import zipfile
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +14,7 @@ from pydantic import ValidationError
 from qaemb.errors import BadInput
 from qaemb.models.encoder import Encoder
 from qaemb.models.folder import INFO_FILE, make_model, read_model_info
-from qaemb.models.pieces import JoinedFiles, unpack_pieces
+from qaemb.models.pieces import _unpack_pieces
 from qaemb.settings import ModelSettings
 
 NAMES = [f"small-model-part-{number:03d}" for number in (1, 2, 3)]
@@ -108,7 +107,7 @@ def test_a_path_that_leaves_the_folder_matches_no_pattern(source, tmp_path):
     piece = tmp_path / "small.zip.001"
     piece.write_bytes(zipped(source, extra={"small-model/../config.json": b"evil", "small-model/a/config.json": b"{}"}))
     (tmp_path / "models" / "small").mkdir(parents=True)
-    unpack_pieces([piece], tmp_path / "models" / "small", ["config.json", "*/config.json"])
+    _unpack_pieces([piece], tmp_path / "models" / "small", ["config.json", "*/config.json"])
     written = {path.relative_to(tmp_path / "models").as_posix() for path in (tmp_path / "models").rglob("*.json")}
     assert written == {"small/config.json", "small/a/config.json"}
 
@@ -179,25 +178,6 @@ def test_a_zip_without_one_model_is_refused(site, source, tmp_path, spoil, found
     site.install_pieces(content)
     with pytest.raises(BadInput, match=f"the zip holds {found} with config.json and "):
         make_model("small", wheel_settings(), tmp_path / "made")
-
-
-def test_joined_files_read_as_one(tmp_path):
-    rng = random.Random(0)
-    content = rng.randbytes(5000)
-    paths = []
-    for number, (start, end) in enumerate([(0, 1), (1, 1), (1, 3000), (3000, 5000)]):
-        paths.append(tmp_path / str(number))
-        paths[-1].write_bytes(content[start:end])
-    plain = io.BytesIO(content)
-    with io.BufferedReader(JoinedFiles(paths), 64) as joined:
-        for _ in range(300):
-            place, whence = rng.choice([(rng.randrange(5200), 0), (-rng.randrange(5000), 2), (0, 1)])
-            assert joined.seek(place, whence) == plain.seek(place, whence)
-            length = rng.choice([0, 1, 70, 4000, -1])
-            assert joined.read(length) == plain.read(length)
-            assert joined.tell() == plain.tell()
-        with pytest.raises(OSError, match="before the start"):
-            joined.seek(-6000, 2)
 
 
 @pytest.mark.parametrize(

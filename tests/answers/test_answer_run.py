@@ -13,8 +13,9 @@ import pytest
 
 from qaemb.answers import build_answerer
 from qaemb.answers.plan import Wanted, make_plan
-from qaemb.answers.run import read_all, run_plan
+from qaemb.answers.run import run_plan
 from qaemb.answers.store import Store
+from qaemb.answers.stored import Stored
 from qaemb.errors import StoreError
 from qaemb.identity import text_id
 
@@ -85,17 +86,17 @@ def test_kill_9_loses_at_most_the_block_in_flight_and_resume_does_only_the_rest(
     plan, stats = finish(answerer, store, wanted)
     assert stats.cells == plan.n_missing == (N_TEXTS - whole * BLOCK) * len(QUESTIONS)
     assert sum(pq.read_table(path).num_rows for path in store.folder.glob("[!.]*.parquet")) == N_TEXTS  # none twice
-    found = read_all(store, wanted)
+    found = Stored("test", answerer, store.root).read(wanted)
     np.testing.assert_allclose(found.margin, expected.margin, atol=1e-4)
     np.testing.assert_allclose(found.mass, expected.mass, atol=1e-4)
 
 
 def test_two_processes_on_one_store_are_safe(tiny_llm, tmp_path, expected):
-    _, store, wanted = parts(tiny_llm, tmp_path)
+    answerer, store, wanted = parts(tiny_llm, tmp_path)
     processes = [start(tiny_llm, tmp_path) for _ in range(2)]
     outputs = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
-    np.testing.assert_allclose(read_all(store, wanted).margin, expected.margin, atol=1e-4)
+    np.testing.assert_allclose(Stored("test", answerer, store.root).read(wanted).margin, expected.margin, atol=1e-4)
     cells = sum(int(out.split()[-1]) for out, _ in outputs)
     assert expected.margin.size <= cells <= 2 * expected.margin.size
 
@@ -129,6 +130,6 @@ def test_ctrl_c_keeps_what_was_published(tiny_llm, tmp_path):
 
 
 def test_a_missing_cell_is_an_error(tiny_llm, tmp_path):
-    _, store, wanted = parts(tiny_llm, tmp_path)
+    answerer, store, wanted = parts(tiny_llm, tmp_path)
     with pytest.raises(StoreError, match=f"{N_TEXTS * len(QUESTIONS)} cells are not in .*; run `qaemb answers` again"):
-        read_all(store, wanted)
+        Stored("test", answerer, store.root).read(wanted)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qaemb.answers import build_answerer
-from qaemb.answers.engines.server.completions import client as server_client
+from qaemb.answers.engines.server import client as server_client
 
 from .conftest import QUESTIONS, TEXTS, spec_for
 from .model_server import Abilities, ModelServer, serving, spec_of

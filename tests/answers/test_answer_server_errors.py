@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from qaemb.answers.engines.server.completions import client as server_client
+from qaemb.answers.engines.server import client as server_client
 from qaemb.errors import BadParameter, QaembError
 
 from .conftest import QUESTIONS, TEXTS

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from qaemb.answers import build_answerer
-from qaemb.answers.engines.server.completions import client as server_client
+from qaemb.answers.engines.server import client as server_client
 from qaemb.answers.plan import Wanted, make_plan
-from qaemb.answers.run import read_all, run_plan
+from qaemb.answers.run import run_plan
 from qaemb.answers.store import Store
+from qaemb.answers.stored import Stored
 from qaemb.errors import QaembError
 from qaemb.identity import text_id
 
@@ -138,7 +139,9 @@ def test_a_server_that_dies_loses_the_block_in_flight_and_a_new_one_answers_the_
     with serving(tiny_llm, server.server_address[1]) as again:
         store, stats = run(answerer_of(again, tiny_llm))
         assert (stats.cells, len(again.bodies)) == (6, 6 + 1)
-    np.testing.assert_allclose(read_all(store, wanted).margin, expected.margin, atol=1e-3)
+    np.testing.assert_allclose(
+        Stored("x", answerer_of(again, tiny_llm), store.root).read(wanted).margin, expected.margin, atol=1e-3
+    )
 
 
 def test_ctrl_c_does_not_wait_for_requests_in_flight(server, tiny_llm):

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qaemb.answers import Answerer, build_answerer
-from qaemb.answers.engines.server.completions import client as server_client
+from qaemb.answers.engines.server import client as server_client
 from qaemb.answers.plan import Wanted, make_plan
-from qaemb.answers.run import read_all, run_plan
+from qaemb.answers.run import run_plan
 from qaemb.answers.store import Store
 from qaemb.errors import BadParameter, QaembError
 from qaemb.identity import text_id
@@ -152,5 +152,7 @@ def test_a_server_killed_in_the_middle_loses_one_block_and_the_run_goes_on(serve
     stats = run_plan(again, store, wanted, make_plan(again, wanted, missing, 4), "test")
     assert stats.cells == (20 - 2 * 4) * 3
     np.testing.assert_allclose(
-        read_all(store, wanted).margin, reference(tiny_llm).answer(texts, QUESTIONS).margin, atol=1e-3
+        store.read(wanted.segment_ids, wanted.question_ids).margin,
+        reference(tiny_llm).answer(texts, QUESTIONS).margin,
+        atol=1e-3,
     )

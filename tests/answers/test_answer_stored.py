@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from qaemb.answers import EnsembleAnswerer, build_answerer
+from qaemb.answers import Answers, EnsembleAnswerer, build_answerer
+from qaemb.answers.blobs import FolderBlobs
 from qaemb.answers.plan import Wanted
+from qaemb.answers.store import Store
 from qaemb.answers.stored import Stored
 from qaemb.errors import StoreError
 from qaemb.identity import text_id
@@ -107,3 +109,42 @@ def test_long_plans_get_a_time(ensemble, wanted):
     timed = ensemble.plan(wanted, 4, timed_from=18)
     assert all(plan.seconds > 0 for plan in timed.values())
     assert not files(ensemble.root)
+
+
+@pytest.mark.parametrize("kind", ["plain", "ensemble"])
+def test_a_block_is_read_and_checked_once_a_job(kind, ensemble, members, wanted, tmp_path, monkeypatch):
+    reads: list[str] = []
+    read = FolderBlobs.read
+
+    def counted(self, folder, names):
+        reads.extend(name for name in names if name.endswith(".parquet"))
+        return read(self, folder, names)
+
+    monkeypatch.setattr(FolderBlobs, "read", counted)
+    for _ in range(2):  # a job that answers all, and one that finds all in the store
+        stored = (
+            Stored("both", ensemble.answerer, tmp_path)
+            if kind == "ensemble"
+            else Stored("llm", members["llm"], tmp_path)
+        )
+        stored.run(wanted, stored.plan(wanted, 4), "j")
+        stored.read(wanted)
+        stored.answered(wanted)
+        assert sorted(reads) == sorted(path.name for path in tmp_path.rglob("*.parquet"))
+        reads.clear()
+
+
+def test_cells_brought_up_to_date_are_those_of_a_fresh_look(tmp_path):
+    """Whatever order overlapping blocks come in, the one whose name sorts first counts."""
+    rng, store = np.random.default_rng(0), Store(tmp_path, "0" * 20)
+    segments, questions = [f"s{n}" for n in range(5)], [f"q{n}" for n in range(4)]
+    cells = store.cells(segments, questions)
+    for _ in range(12):
+        rows, columns = (sorted(rng.choice(n, rng.integers(1, n), replace=False)) for n in (5, 4))
+        values = rng.normal(size=(len(rows), len(columns))).astype(np.float32)
+        store.put([segments[n] for n in rows], [questions[n] for n in columns], Answers(values, abs(values)))
+        cells, fresh = store.cells(segments, questions, cells), store.cells(segments, questions)
+        np.testing.assert_array_equal(cells.answers.margin, fresh.answers.margin)
+        np.testing.assert_array_equal(cells.answers.mass, fresh.answers.mass)
+        names = [np.array([*(name for name, _ in one.blocks), ""])[one.number] for one in (cells, fresh)]
+        np.testing.assert_array_equal(*names)

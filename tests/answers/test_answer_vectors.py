@@ -14,7 +14,7 @@ from qaemb.files import read_json
 from qaemb.identity import text_id
 from qaemb.models.encoder import Encoder
 from qaemb.models.hidden import HiddenStates
-from qaemb.models.vectors import VectorFolder, vectors_of
+from qaemb.models.vectors import _VectorFolder, vectors_of
 
 WORDS = ["dog", "i ate an apple", "cat", "the old house", "no."]
 
@@ -47,12 +47,12 @@ def test_only_new_texts_are_embedded(tiny_encoder, tmp_path):
     vectors_of(Encoder(tiny_encoder), WORDS, tmp_path / "v")
     new = [path for path in files(tmp_path) if path not in before]
     assert all(path.read_bytes() == content for path, content in before.items())
-    folder = VectorFolder(tmp_path / "v", Encoder(tiny_encoder).specs[0])
+    folder = _VectorFolder(tmp_path / "v", Encoder(tiny_encoder).specs[0])
     assert len(folder.ids()) == 5
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / folder.folder.name).mkdir()
     shutil.copy(new[0], tmp_path / "one" / folder.folder.name)
-    assert VectorFolder(tmp_path / "one", folder.spec).ids() == {text_id(text) for text in WORDS[3:]}
+    assert _VectorFolder(tmp_path / "one", folder.spec).ids() == {text_id(text) for text in WORDS[3:]}
 
 
 def test_layers_of_one_pass_are_kept_and_not_made_again(tiny_encoder, without_weights, tmp_path):
@@ -101,14 +101,14 @@ def test_a_damaged_file_is_named_removed_and_made_again(tiny_encoder, tmp_path, 
 
 
 def test_a_half_written_file_is_not_read(tiny_encoder, tmp_path):
-    folder = VectorFolder(tmp_path, Encoder(tiny_encoder).specs[0])
+    folder = _VectorFolder(tmp_path, Encoder(tiny_encoder).specs[0])
     folder.put(["0" * 20], np.ones((1, 4), np.float32))
     (folder.folder / ".abc.parquet.x.tmp").write_bytes(b"half")
     assert folder.ids() == {"0" * 20}
 
 
 def test_of_two_vectors_of_a_text_the_first_file_counts(tmp_path):
-    folder = VectorFolder(tmp_path, {"model": "x"})
+    folder = _VectorFolder(tmp_path, {"model": "x"})
     folder.put(["a" * 20], np.array([[1.0, 2.0]], np.float32))
     folder.put(["a" * 20], np.array([[3.0, 4.0]], np.float32))
     first = files(tmp_path)[0]
@@ -119,7 +119,7 @@ def test_of_two_vectors_of_a_text_the_first_file_counts(tmp_path):
 
 
 def test_a_strange_file_is_refused(tmp_path):
-    folder = VectorFolder(tmp_path, {"model": "x"})
+    folder = _VectorFolder(tmp_path, {"model": "x"})
     folder.put(["a" * 20], np.ones((1, 2), np.float32))
     (folder.folder / "mine.parquet").write_bytes(b"")
     with pytest.raises(StoreError, match=r"mine\.parquet does not have the name"):
@@ -130,7 +130,7 @@ def test_a_strange_file_is_refused(tmp_path):
 def test_a_folder_without_permission_is_named(tmp_path):
     (tmp_path / "v").mkdir(mode=0o500)
     with pytest.raises(StoreError, match="no permission to write"):
-        VectorFolder(tmp_path / "v", {"model": "x"}).put(["a" * 20], np.ones((1, 2), np.float32))
+        _VectorFolder(tmp_path / "v", {"model": "x"}).put(["a" * 20], np.ones((1, 2), np.float32))
 
 
 def test_without_a_place_nothing_is_kept(tiny_encoder, tmp_path, monkeypatch):

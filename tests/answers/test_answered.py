@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qaemb.answers import Answers, CascadeAnswerer, EnsembleAnswerer
-from qaemb.answers.blocks import UNKNOWN_TIME, Provenance, utc_seconds
+from qaemb.answers.blocks import UNKNOWN_TIME, Provenance, _utc_seconds, answered_at
 from qaemb.answers.cascade import Evidence, Thresholds
 from qaemb.answers.plan import Wanted
 from qaemb.answers.store import Store
@@ -41,7 +41,7 @@ def slow(store, segments, questions, asked) -> list[np.datetime64]:
         for column, question in enumerate(questions):
             if asked[row, column]:
                 own = (b for b in store.blocks() if segment in b.segment_ids and question in b.question_ids)
-                times += [block.answered_at for block in [next(own, None)] if block]
+                times += [answered_at(block.name, block.provenance) for block in [next(own, None)] if block]
         latest.append(max(times))
     return latest
 
@@ -51,10 +51,10 @@ def test_a_row_is_complete_when_its_last_cell_was_answered(tmp_path):
     put(store, SEGMENTS[:3], QUESTIONS[:2], day(1))
     put(store, SEGMENTS[:1], QUESTIONS[2:], day(5))
     put(store, SEGMENTS[1:2], QUESTIONS[2:], day(3))
-    found = store.answered(SEGMENTS[:3], QUESTIONS)
+    found = store.cells(SEGMENTS[:3], QUESTIONS).answered()
     assert found.dtype == np.dtype("datetime64[s]")
     assert found.astype(str).tolist() == ["2026-03-05T12:00:00", "2026-03-03T12:00:00", "2026-03-01T12:00:00"]
-    assert store.answered(SEGMENTS[:3], QUESTIONS[:2]).astype(str).tolist() == ["2026-03-01T12:00:00"] * 3
+    assert store.cells(SEGMENTS[:3], QUESTIONS[:2]).answered().astype(str).tolist() == ["2026-03-01T12:00:00"] * 3
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -66,7 +66,7 @@ def test_times_are_those_of_the_cells_one_by_one(tmp_path, seed):
         time = day(int(rng.integers(1, 29))) if rng.random() < 0.8 else None
         put(store, [SEGMENTS[n] for n in rows], [QUESTIONS[n] for n in columns], time)
     for asked in (np.ones((5, 4), bool), rng.random((5, 4)) < 0.5):
-        assert store.answered(SEGMENTS, QUESTIONS, asked).tolist() == [
+        assert store.cells(SEGMENTS, QUESTIONS).answered(asked).tolist() == [
             time.item() for time in slow(store, SEGMENTS, QUESTIONS, asked)
         ]
 
@@ -74,15 +74,15 @@ def test_times_are_those_of_the_cells_one_by_one(tmp_path, seed):
 def test_old_blocks_have_the_named_constant_and_broken_times_are_named(tmp_path):
     store = Store(tmp_path, KEY)
     put(store, SEGMENTS, QUESTIONS, None)
-    assert set(store.answered(SEGMENTS, QUESTIONS)) == {UNKNOWN_TIME}
+    assert set(store.cells(SEGMENTS, QUESTIONS).answered()) == {UNKNOWN_TIME}
     put(store, ["s9"], QUESTIONS, "yesterday")
     with pytest.raises(StoreError, match=r"block .*\.parquet says no time at which it was answered.*yesterday"):
-        store.answered(["s9"], QUESTIONS)
+        store.cells(["s9"], QUESTIONS).answered()
 
 
 def test_times_are_read_as_utc():
-    assert utc_seconds("2026-01-01T01:00:00+02:00") == np.datetime64("2025-12-31T23:00:00")
-    assert utc_seconds("2026-01-01T01:00:00") == np.datetime64("2026-01-01T01:00:00")
+    assert _utc_seconds("2026-01-01T01:00:00+02:00") == np.datetime64("2025-12-31T23:00:00")
+    assert _utc_seconds("2026-01-01T01:00:00") == np.datetime64("2026-01-01T01:00:00")
 
 
 def wanted() -> Wanted:

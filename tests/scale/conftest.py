@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qaemb.answers.ray_runner import import_ray
+from qaemb.answers.ray_runner import _import_ray
 from qaemb.models.folder import make_model
 from qaemb.settings import ModelSettings
 
@@ -39,7 +39,7 @@ def short_folder():
 @pytest.fixture(scope="session")
 def cluster(short_folder):
     """A cluster of a head that takes no worker and two nodes of one core each; gone at the end with all processes."""
-    import_ray()  # what it sets must be there before
+    _import_ray()  # what it sets must be there before
     from ray import cloudpickle
     from ray.cluster_utils import Cluster
 

@@ -9,9 +9,14 @@ from typing import cast
 from qaemb.answers.answerer import Answerer, Answers, Cost
 from qaemb.answers.cascade import CascadeAnswerer, read_thresholds
 from qaemb.answers.ensemble import EnsembleAnswerer
-from qaemb.errors import BadInput, BadParameter
+from qaemb.errors import BadInput, BadParameter, require
 from qaemb.models.inputs import Progress
-from qaemb.settings import AnswererSettings
+from qaemb.settings import (
+    AnswererSettings,
+    CascadeAnswererSettings,
+    EnsembleAnswererSettings,
+    PublishedAnswererSettings,
+)
 
 __all__ = [
     "Answerer",
@@ -20,7 +25,6 @@ __all__ = [
     "Cost",
     "EnsembleAnswerer",
     "Progress",
-    "answerer_settings",
     "build_answerer",
     "open_answerer",
 ]
@@ -38,27 +42,20 @@ def open_answerer(
     its key is asked for or it answers. BadParameter or BadInput name the answerer, and of an ensemble or a cascade the
     member, that is unknown or wrong, and a cascade's file of thresholds that is missing.
     """
-    own = answerer_settings(name, spec)
-    if own.engine == "ensemble":
-        members = {member: open_answerer(member, spec, model_folder, root) for member in own.members}
-        return EnsembleAnswerer(members, own.combine)
-    if own.cascade is not None:
-        names = (own.cascade.student, own.cascade.teacher)
-        student, teacher = (open_answerer(part, spec, model_folder, root) for part in names)
-        return CascadeAnswerer(student, teacher, read_thresholds(root / own.cascade.thresholds, name), names)
-    if own.published is not None:
-        return build_answerer(name, own, root / own.published)
-    return build_answerer(name, own, model_folder(own.model) if own.model else None)
+    settings = require(spec, name, "answerer", "params.yaml, section answers.spec")
+    parts = {part: open_answerer(part, spec, model_folder, root) for part in settings.parts}
+    if isinstance(settings, EnsembleAnswererSettings):
+        return EnsembleAnswerer(parts, settings.combine)
+    if isinstance(settings, CascadeAnswererSettings):
+        thresholds = read_thresholds(root / settings.cascade.thresholds, name)
+        names = (settings.cascade.student, settings.cascade.teacher)
+        return CascadeAnswerer(parts[names[0]], parts[names[1]], thresholds, names)
+    if isinstance(settings, PublishedAnswererSettings):
+        return build_answerer(name, settings, root / settings.published)
+    return build_answerer(name, settings, model_folder(settings.model) if settings.model else None)
 
 
-def answerer_settings(name: str, spec: Mapping[str, AnswererSettings]) -> AnswererSettings:
-    """Return the settings of the answerer NAME; BadParameter lists the known ones where there is none."""
-    if name not in spec:
-        raise BadParameter(f"no answerer `{name}` in params.yaml, section answers.spec; there are: {', '.join(spec)}")
-    return spec[name]
-
-
-def build_answerer(name: str, spec: AnswererSettings, model_folder: Path | None) -> Answerer:
+def build_answerer(name: str, settings: AnswererSettings, model_folder: Path | None) -> Answerer:
     """Return the answerer of a single engine that `answers.spec.NAME` describes, on the model in `model_folder`.
 
     The folder is None only for an engine without a local model; engine `published` reads its answers there. Nothing
@@ -68,7 +65,7 @@ def build_answerer(name: str, spec: AnswererSettings, model_folder: Path | None)
 
     try:
         # Settings see to it that an engine which reads the folder has one.
-        return ENGINES[spec.engine](spec, cast(Path, model_folder))
+        return ENGINES[settings.engine](settings, cast(Path, model_folder))
     except BadParameter as error:
         raise BadParameter(f"answers.spec.{name}: {error}") from error
     except BadInput as error:

@@ -1,16 +1,13 @@
-"""What every engine is and returns: the protocol `Answerer`, its results, and the checks that all engines share.
-
-What answerers of one set of settings share: the engine's name, and a key that is the hash of the spec.
-"""
+"""What every engine is and returns: the base class `Answerer`, its results, and the checks that all engines share."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +15,8 @@ from numpy.typing import NDArray
 from qaemb.errors import QaembError
 from qaemb.identity import json_id
 from qaemb.models.inputs import Progress
-from qaemb.settings import AnswererSettings
 
-"""Called with the number of cells finished since the last call."""
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -43,34 +39,70 @@ class Cost:
     usd: float | None = None
 
 
-class Answerer(Protocol):
+class Answerer(ABC):
     """Answers yes/no questions about texts.
 
     Contract, tested for every engine of the registry: a cell depends on its text and its question alone, so that
     adding, removing or reordering texts or questions moves no other cell; engines with one key agree.
+
+    An answerer computes its cells itself, or it combines the cells of its `members`. The second half of the methods is
+    for the latter; their defaults are right for the former.
     """
 
-    @property
-    def engine_name(self) -> str:
-        """The engine's name in params.yaml; no part of the key."""
+    engine_name: str
+    """The engine's name in params.yaml; no part of the key."""
 
     @property
+    @abstractmethod
     def spec(self) -> dict[str, Any]:
         """Everything that changes an answer, as JSON-able values."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The hash of `spec`: the name of this answerer's folder in the store."""
+        return json_id(self.spec)
 
     @property
     def figures(self) -> dict[str, float]:
         """What the engine measured since it was built, e.g. the hit rate of a prefix cache; empty: nothing."""
+        return {}
 
+    @abstractmethod
     def cost(self, texts: Sequence[str], questions: Sequence[str]) -> Cost:
         """Return the cost of answering without answering (tokenises only)."""
 
+    @abstractmethod
     def answer(self, texts: Sequence[str], questions: Sequence[str], progress: Progress | None = None) -> Answers:
         """Return margin and mass of every text and question; BadInput names an empty or unreadable one."""
+
+    @property
+    def members(self) -> Mapping[str, Answerer]:
+        """The answerers, by name, whose cells are combined; empty: it answers itself."""
+        return {}
+
+    in_turn = False
+    """Whether each member is planned only for the cells that those before it leave open."""
+
+    @property
+    def claim(self) -> str:
+        """What a user must know wherever its answers are shown, in a sentence; empty: nothing."""
+        return ""
+
+    def open_cells(self, cells: Sequence[Answers], questions: Sequence[str]) -> Mask:
+        """Return which cells (texts, questions) the next member must answer, after the `cells` of those before it."""
+        raise NotImplementedError
+
+    def combine(self, cells: Sequence[Answers], questions: Sequence[str]) -> Answers:
+        """Return the cells that follow from the members' `cells`, NaN where a needed one is NaN."""
+        raise NotImplementedError
+
+    def savings(self, n_cells: int, n_saved: int) -> dict[str, float]:
+        """Return the figures of `n_cells` cells of which `n_saved` were not put to the last member."""
+        return {}
+
+    def approximation(self, figures: Mapping[str, float]) -> dict[str, Any]:
+        """Return what a matrix says of whom it approximates, with the `savings` among `figures`; empty: nobody."""
+        return {}
 
 
 def engine_version() -> str:
@@ -92,30 +124,3 @@ def check_finite(answers: Answers) -> Answers:
             f"{column}; use dtype float32, or check the model's weights"
         )
     return answers
-
-
-class KeyedAnswerer(ABC):
-    """An answerer that `answers.spec` describes, but for its spec and its answers."""
-
-    def __init__(self, settings: AnswererSettings) -> None:
-        self.settings = settings
-
-    @property
-    def engine_name(self) -> str:
-        """The engine's name."""
-        return self.settings.engine
-
-    @property
-    @abstractmethod
-    def spec(self) -> dict[str, Any]:
-        """Everything that changes an answer."""
-
-    @cached_property
-    def key(self) -> str:
-        """The hash of `spec`."""
-        return json_id(self.spec)
-
-    @property
-    def figures(self) -> dict[str, float]:
-        """What the engine measured; nothing, unless an engine says so."""
-        return {}

@@ -48,7 +48,7 @@ class Blobs(Protocol):
 def open_blobs(root: str | Path) -> Blobs:
     """Return the files under a folder, or under a URL that fsspec knows (`s3://bucket/prefix`)."""
     if isinstance(root, str) and "://" in root:
-        return ObjectBlobs(root.rstrip("/"))
+        return _ObjectBlobs(root.rstrip("/"))
     return FolderBlobs(Path(root))
 
 
@@ -121,7 +121,7 @@ class FolderBlobs:
         return sorted(path for path in hidden if path.stat().st_mtime < older_than)
 
 
-class ObjectBlobs:
+class _ObjectBlobs:
     """Files under a prefix of an object store, through fsspec."""
 
     def __init__(self, url: str) -> None:
@@ -164,9 +164,9 @@ class ObjectBlobs:
             batch = list(names[start : start + _BATCH])
             paths = [f"{root}/{folder}/{name}" for name in batch]
             with self._errors(self.address(folder, batch[0])):
-                found = files.cat(paths, on_error="return")
+                contents = files.cat(paths, on_error="return")
             for name, path in zip(batch, paths, strict=True):
-                content = found.get(path)
+                content = contents.get(path)
                 if isinstance(content, BaseException) and not isinstance(content, FileNotFoundError):
                     with self._errors(self.address(folder, name)):
                         raise content
@@ -195,8 +195,8 @@ class ObjectBlobs:
                 entries = files.ls(f"{root}/{folder}".rstrip("/"), detail=True)
             except FileNotFoundError:
                 return {}
-        own = ((entry["name"].rstrip("/").rsplit("/", 1)[-1], entry) for entry in entries if entry["type"] == kind)
-        return {name: int(entry["size"] or 0) for name, entry in own if name and not name.startswith(".")}
+        named = ((entry["name"].rstrip("/").rsplit("/", 1)[-1], entry) for entry in entries if entry["type"] == kind)
+        return {name: int(entry["size"] or 0) for name, entry in named if name and not name.startswith(".")}
 
     @contextmanager
     def _errors(self, address: str) -> Iterator[None]:

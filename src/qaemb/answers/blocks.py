@@ -1,9 +1,8 @@
 """A block: margin and mass of some segments under some questions, as the bytes of a Parquet file and as its name.
 
-`segment_id`, then a float32 column `margin:ID` and one `mass:ID` per question. The name is the hash of the segment ids,
-of the question ids, and of the file's bytes.
-
-How answers were made: what is written into each block beside what is in the answerer's key.
+The columns are `segment_id`, then a float32 column `margin:ID` and one `mass:ID` per question. The name is the hash of
+the segment ids, of the question ids, and of the file's bytes. The file's metadata says how the answers were made:
+engine, time and versions, none of which is in the answerer's key.
 """
 
 from __future__ import annotations
@@ -59,24 +58,15 @@ class BlockFile:
         metadata = (self.file.schema_arrow.metadata or {}).get(_METADATA)
         return Provenance(**json.loads(metadata)) if metadata else None
 
-    @property
-    def answered_at(self) -> np.datetime64:
-        """When its cells were answered (UTC, seconds): UNKNOWN_TIME for a block that does not say."""
-        made = self.provenance
-        try:
-            return utc_seconds(made.answered_at) if made else UNKNOWN_TIME
-        except ValueError as error:
-            raise StoreError(f"block {self.name} says no time at which it was answered: {error}") from error
-
     def answers(self, question_ids: Sequence[str]) -> Answers:
         """Return margin and mass (rows, questions) of some of its questions."""
         names = [[f"{kind}:{name}" for name in question_ids] for kind in ("margin", "mass")]
         table = self._read([*names[0], *names[1]])
-        found = np.empty((2, table.num_rows, len(question_ids)), np.float32)
-        for values, own in zip(found, names, strict=True):
-            for column, name in enumerate(own):
-                values[:, column] = table.column(name).to_numpy()
-        return Answers(found[0], found[1])
+        values = np.empty((2, table.num_rows, len(question_ids)), np.float32)
+        for kind, columns in enumerate(names):
+            for column, name in enumerate(columns):
+                values[kind, :, column] = table.column(name).to_numpy()
+        return Answers(values[0], values[1])
 
     def has_any(self, segment_ids: Collection[str], question_ids: Collection[str]) -> bool:
         """Return whether it has a cell of these segments and questions."""
@@ -156,14 +146,22 @@ class Provenance:
     source: str | None = None  # of engine `published`: the export that the answers came with
 
 
-def utc_seconds(time: str) -> np.datetime64:
+def _utc_seconds(time: str) -> np.datetime64:
     """Return an ISO 8601 time as UTC (datetime64[s]), one without a zone as UTC; ValueError where it is none.
 
-    >>> utc_seconds("2026-11-26T14:00:00+02:00")
+    >>> _utc_seconds("2026-11-26T14:00:00+02:00")
     np.datetime64('2026-11-26T12:00:00')
     """
-    found = datetime.fromisoformat(time)
-    return np.datetime64(found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found, "s")
+    moment = datetime.fromisoformat(time)
+    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment, "s")
+
+
+def answered_at(block: str, provenance: Provenance | None) -> np.datetime64:
+    """Return when a block's cells were answered (UTC, seconds), else UNKNOWN_TIME; StoreError for what is no time."""
+    try:
+        return _utc_seconds(provenance.answered_at) if provenance else UNKNOWN_TIME
+    except ValueError as error:
+        raise StoreError(f"block {block} says no time at which it was answered: {error}") from error
 
 
 def provenance_now(engine: str, source: str | None = None) -> Provenance:

@@ -1,8 +1,8 @@
-"""The thresholds of a cascade: between which margins its student is not sure, question by question, and their evidence.
+"""Cascades: a cheap student answers where it is sure, and the teacher answers the rest.
 
-`qaemb.distill.cascade` chooses them from a calibration sample; here they are read, written and applied.
-
-Cascades: a cheap student answers where it is sure that its answer stands, the teacher is asked the rest.
+The thresholds of a cascade say, question by question, between which margins the student is not sure. They come with the
+evidence for them. `qaemb.distill.cascade` chooses them from a calibration sample; this module reads, writes and applies
+them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qaemb.answers.answerer import Answerer, Answers, Cost
+from qaemb.answers.answerer import Answerer, Answers, Cost, Mask
 from qaemb.answers.plan import Block, block_inputs, cover
 from qaemb.errors import BadInput, BadParameter
 from qaemb.files import read_json
-from qaemb.identity import json_id, text_id
+from qaemb.identity import text_id
 from qaemb.models.inputs import Progress
 
 Band = tuple[float, float]
@@ -141,7 +141,7 @@ def _or_nan(value: float | None) -> float:
 _BLOCK_TEXTS = 256  # texts that the teacher is asked about at once
 
 
-class CascadeAnswerer:
+class CascadeAnswerer(Answerer):
     """An answerer that approximates its teacher; it has no model and no stored cells of its own.
 
     A cell is the student's where its margin lies outside its question's band (and its mass is above 0), else the
@@ -149,6 +149,7 @@ class CascadeAnswerer:
     """
 
     engine_name = "cascade"
+    in_turn = True
 
     def __init__(self, student: Answerer, teacher: Answerer, thresholds: Thresholds, names: tuple[str, str]) -> None:
         self.student, self.teacher, self.names = student, teacher, names
@@ -156,21 +157,26 @@ class CascadeAnswerer:
         self._seen = self._saved = 0
         self._last: tuple[tuple[tuple[str, ...], tuple[str, ...]], Answers] | None = None
 
+    @property
+    def members(self) -> dict[str, Answerer]:
+        """Student and teacher, by name."""
+        return dict(zip(self.names, (self.student, self.teacher), strict=True))
+
     @cached_property
     def thresholds(self) -> Thresholds:
         """The thresholds; BadParameter where they were made for another student or teacher, or these are one."""
-        name, keys = self.names, (self.student.key, self.teacher.key)
+        names, keys = self.names, (self.student.key, self.teacher.key)
         if keys[0] == keys[1]:
             raise BadParameter(
-                f"student `{name[0]}` and teacher `{name[1]}` of a cascade have one key: they give the same answers, "
+                f"student `{names[0]}` and teacher `{names[1]}` of a cascade have one key: they give the same answers, "
                 "so that nothing is saved; name two different answerers"
             )
         made_for = (self._thresholds.student, self._thresholds.teacher)
-        for role, own, key, wanted in zip(("student", "teacher"), name, keys, made_for, strict=True):
-            if key != wanted:
+        for role, name, key, expected in zip(("student", "teacher"), names, keys, made_for, strict=True):
+            if key != expected:
                 raise BadParameter(
-                    f"the cascade's thresholds were made for a {role} with key {wanted or 'unknown'}, but `{own}` has "
-                    f"{key}: what it answers has changed; run `qaemb cascade` again"
+                    f"the cascade's thresholds were made for a {role} with key {expected or 'unknown'}, but `{name}` "
+                    f"has {key}: what it answers has changed; run `qaemb cascade` again"
                 )
         return self._thresholds
 
@@ -188,11 +194,6 @@ class CascadeAnswerer:
             "teacher": {"key": self.teacher.key, "spec": self.teacher.spec},
         }
 
-    @cached_property
-    def key(self) -> str:
-        """The hash of `spec`."""
-        return json_id(self.spec)
-
     @property
     def claim(self) -> str:
         """What it is, for a user: whom it approximates, at which agreement and confidence."""
@@ -205,9 +206,9 @@ class CascadeAnswerer:
     @property
     def figures(self) -> dict[str, float]:
         """Cells answered since it was built, calls of the teacher saved, and the members' figures by their names."""
-        members = zip(self.names, (self.student, self.teacher), strict=True)
-        own = {f"{name}.{figure}": value for name, member in members for figure, value in member.figures.items()}
-        return own if self._seen == 0 else own | self.savings(self._seen, self._saved)
+        members = self.members.items()
+        figures = {f"{name}.{figure}": value for name, member in members for figure, value in member.figures.items()}
+        return figures if self._seen == 0 else figures | self.savings(self._seen, self._saved)
 
     def savings(self, n_cells: int, n_saved: int) -> dict[str, float]:
         """Return the figures of so many cells: what it approximates, how well, and the calls saved (one a cell)."""
@@ -220,55 +221,70 @@ class CascadeAnswerer:
             "share_saved": round(n_saved / n_cells, 6),
         }
 
-    def sure(self, student: Answers, questions: Sequence[str]) -> NDArray[np.bool_]:
-        """Return where the student's answers (texts, questions) stand; `questions` are their texts."""
-        return self.thresholds.sure(student, [text_id(question) for question in questions])
+    def approximation(self, figures: Mapping[str, float]) -> dict[str, Any]:
+        """Return whom it approximates, how well, how many calls it saves, and all of it in the sentence `claim`."""
+        evidence, n_saved = self.thresholds.evidence, int(figures["calls_saved"])
+        return {
+            "answerer": self.names[1],
+            "key": self.teacher.key,
+            "agreement": evidence.target,
+            "confidence": evidence.confidence,
+            "calls_saved": n_saved,
+            "share_saved": figures["share_saved"],
+            "claim": f"{self.claim}; {saved_text(int(figures['cells']), n_saved)}",
+        }
+
+    def open_cells(self, cells: Sequence[Answers], questions: Sequence[str]) -> Mask:
+        """Return where the student's answers do not stand; so where they are NaN."""
+        return ~self.thresholds.sure(cells[0], [text_id(question) for question in questions])
+
+    def combine(self, cells: Sequence[Answers], questions: Sequence[str]) -> Answers:
+        """Return the student's cells where it is sure, the teacher's elsewhere; NaN where the student's are."""
+        student, teacher = cells
+        open_cells = self.open_cells(cells, questions) & ~np.isnan(student.margin)
+        return Answers(
+            np.where(open_cells, teacher.margin, student.margin), np.where(open_cells, teacher.mass, student.mass)
+        )
 
     def cost(self, texts: Sequence[str], questions: Sequence[str]) -> Cost:
-        """Return the cost of the student's cells and of those that the teacher is asked.
+        """Return the cost of the student's cells and of the teacher's.
 
-        The student answers for it, which one that is worth having does in little time; `answer` takes what it said.
+        The student has to answer for it, which takes little time; `answer` uses its answers again.
         """
-        own = self.student.cost(texts, questions)
-        asked = ~self.sure(self._student_answers(texts, questions), questions)
-        costs = [
-            self.teacher.cost(*block_inputs(texts, questions, block)) for block in self._blocks(texts, questions, asked)
-        ]
-        prices = [cost.usd for cost in (own, *costs) if cost.usd is not None]
-        # A text that the teacher cuts may stand in several blocks, and count once in each: so they are counted whole.
-        rows = [texts[row] for row in np.flatnonzero(asked.any(axis=1))]
-        n_cut = max(own.n_cut, self.teacher.cost(rows, questions).n_cut if rows else 0)
-        return Cost(own.tokens + sum(cost.tokens for cost in costs), n_cut, sum(prices) if prices else None)
+        student = self.student.cost(texts, questions)
+        open_cells = self.open_cells([self._student_answers(texts, questions)], questions)
+        blocks = self._blocks(texts, questions, open_cells)
+        costs = [self.teacher.cost(*block_inputs(texts, questions, block)) for block in blocks]
+        prices = [cost.usd for cost in (student, *costs) if cost.usd is not None]
+        # Several blocks may hold one text that the teacher cuts; counted over whole rows it counts once.
+        rows = [texts[row] for row in np.flatnonzero(open_cells.any(axis=1))]
+        n_cut = max(student.n_cut, self.teacher.cost(rows, questions).n_cut if rows else 0)
+        return Cost(student.tokens + sum(cost.tokens for cost in costs), n_cut, sum(prices) if prices else None)
 
     def answer(self, texts: Sequence[str], questions: Sequence[str], progress: Progress | None = None) -> Answers:
         """Return the student's answers where it is sure, the teacher's elsewhere."""
         student = self._student_answers(texts, questions)
-        sure = self.sure(student, questions)
-        if progress and sure.any():
-            progress(int(sure.sum()))
-        asked = Answers(np.full_like(student.margin, np.nan), np.full_like(student.mass, np.nan))
-        for block in self._blocks(texts, questions, ~sure):
-            found = self.teacher.answer(*block_inputs(texts, questions, block), progress)
+        open_cells = self.open_cells([student], questions)
+        n_saved = open_cells.size - int(open_cells.sum())
+        if progress and n_saved:
+            progress(n_saved)
+        teacher = Answers(np.full_like(student.margin, np.nan), np.full_like(student.mass, np.nan))
+        for block in self._blocks(texts, questions, open_cells):
+            answers = self.teacher.answer(*block_inputs(texts, questions, block), progress)
             cells = np.ix_(block.rows, block.columns)
-            asked.margin[cells], asked.mass[cells] = found.margin, found.mass
-        self._seen, self._saved = self._seen + sure.size, self._saved + int(sure.sum())
-        return merge(student, asked, sure)
+            teacher.margin[cells], teacher.mass[cells] = answers.margin, answers.mass
+        self._seen, self._saved = self._seen + open_cells.size, self._saved + n_saved
+        return self.combine([student, teacher], questions)
 
-    def _blocks(self, texts: Sequence[str], questions: Sequence[str], asked: NDArray[np.bool_]) -> Sequence[Block]:
-        return cover(self.teacher, texts, questions, asked, _BLOCK_TEXTS)
+    def _blocks(self, texts: Sequence[str], questions: Sequence[str], cells: Mask) -> Sequence[Block]:
+        return cover(self.teacher, texts, questions, cells, _BLOCK_TEXTS)
 
     def _student_answers(self, texts: Sequence[str], questions: Sequence[str]) -> Answers:
-        """The student's answers; the last ones are kept, so that they are not worked out for the cost and again."""
-        asked = (tuple(texts), tuple(questions))
-        if self._last is None or self._last[0] != asked:
-            self._last = (asked, self.student.answer(texts, questions))
+        """Return the student's answers; the last ones are kept, as both `cost` and `answer` need them."""
+        grid = (tuple(texts), tuple(questions))
+        if self._last is None or self._last[0] != grid:
+            self._last = (grid, self.student.answer(texts, questions))
         return self._last[1]
-
-
-def merge(student: Answers, teacher: Answers, sure: NDArray[np.bool_]) -> Answers:
-    """Return the student's cells where it is `sure`, the teacher's elsewhere."""
-    margin = np.where(sure, student.margin, teacher.margin)
-    return Answers(margin, np.where(sure, student.mass, teacher.mass))
 
 
 def saved_text(n_cells: int, n_saved: int) -> str:

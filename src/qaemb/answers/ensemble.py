@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from qaemb.answers.answerer import Answerer, Answers, Cost
 from qaemb.errors import BadParameter
-from qaemb.identity import json_id
 from qaemb.models.inputs import Progress
 
 Combine = Literal["mean_margin", "mean_probability"]
@@ -20,15 +19,15 @@ Combine = Literal["mean_margin", "mean_probability"]
 _ROWS = 1024  # texts combined at once: bounds the float64 copies of a large grid
 
 
-class EnsembleAnswerer:
+class EnsembleAnswerer(Answerer):
     """An answerer whose cell is the mean of its members' cells; it has no model and no stored cells of its own."""
 
     engine_name = "ensemble"
 
-    def __init__(self, members: Mapping[str, Answerer], combine: Combine) -> None:
+    def __init__(self, members: Mapping[str, Answerer], rule: Combine) -> None:
         if len(members) < 2:
             raise BadParameter("an ensemble needs two or more members")
-        self.combine = combine
+        self.rule = rule
         self._members = members
 
     @cached_property
@@ -50,12 +49,7 @@ class EnsembleAnswerer:
     def spec(self) -> dict[str, Any]:
         """How answers are combined, and each member's key and spec."""
         members = [{"key": member.key, "spec": member.spec} for member in self.members.values()]
-        return {"family": "ensemble", "combine": self.combine, "members": members}
-
-    @cached_property
-    def key(self) -> str:
-        """The hash of `spec`."""
-        return json_id(self.spec)
+        return {"family": "ensemble", "combine": self.rule, "members": members}
 
     @property
     def figures(self) -> dict[str, float]:
@@ -75,11 +69,16 @@ class EnsembleAnswerer:
 
     def answer(self, texts: Sequence[str], questions: Sequence[str], progress: Progress | None = None) -> Answers:
         """Return the combination of the members' answers, which are asked one after the other."""
-        tell = _shared(progress, len(self.members)) if progress else None
-        return combine_answers([own.answer(texts, questions, tell) for own in self.members.values()], self.combine)
+        report = _shared(progress, len(self.members)) if progress else None
+        cells = [member.answer(texts, questions, report) for member in self.members.values()]
+        return self.combine(cells, questions)
+
+    def combine(self, cells: Sequence[Answers], questions: Sequence[str]) -> Answers:
+        """Return the members' answers combined by the ensemble's rule."""
+        return _combined(cells, self.rule)
 
 
-def combine_answers(parts: Sequence[Answers], how: Combine) -> Answers:
+def _combined(parts: Sequence[Answers], rule: Combine) -> Answers:
     """Return the cell-wise combination of answers of one shape; a cell that is NaN in any of them is NaN.
 
     `mean_margin` is the mean of the margins, `mean_probability` the log-odds of the mean of P(yes); the mass is the
@@ -88,7 +87,7 @@ def combine_answers(parts: Sequence[Answers], how: Combine) -> Answers:
     margin, mass = np.empty_like(parts[0].margin), np.empty_like(parts[0].mass)
     for start in range(0, len(margin), _ROWS):
         rows = slice(start, start + _ROWS)
-        margin[rows] = _MARGINS[how](np.stack([part.margin[rows] for part in parts], dtype=np.float64))
+        margin[rows] = _MARGINS[rule](np.stack([part.margin[rows] for part in parts], dtype=np.float64))
         mass[rows] = np.stack([part.mass[rows] for part in parts], dtype=np.float64).mean(axis=0)
     return Answers(margin, mass)
 
@@ -112,14 +111,14 @@ _MARGINS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
 
 def _shared(progress: Progress, n_members: int) -> Progress:
     """Return what members report to: a cell counts as finished once for all of them, not once each."""
-    seen = told = 0
+    n_seen = n_reported = 0
 
     def advance(n_cells: int) -> None:
-        nonlocal seen, told
-        seen += n_cells
-        new = seen // n_members - told
-        told += new
-        if new:
-            progress(new)
+        nonlocal n_seen, n_reported
+        n_seen += n_cells
+        n_new = n_seen // n_members - n_reported
+        n_reported += n_new
+        if n_new:
+            progress(n_new)
 
     return advance

@@ -1,13 +1,11 @@
-"""An answer matrix as a folder that travels: the answers, how each was made, and digests of it all.
+"""An answer matrix as a folder that travels, and engine `published`, which answers from such a folder.
 
     margin.parquet, mass.parquet   segment_id, one float32 column per question, named by its id
     block.parquet                  the same shape, int32: which of `blocks` each answer is from
     provenance.json                answerer, key, spec, questions with their words, blocks, digests of the tables
 
 `block.parquet` is left out for an ensemble or a cascade, whose answers are computed from those of several answerers.
-Segments are named by the hash of their words; the words stay where they are.
-
-Engine `published`: answers that someone else bought, from a folder of `qaemb answers export`.
+Segments are named by the hash of their words; the words stay where they are. `qaemb answers export` writes the folder.
 """
 
 from __future__ import annotations
@@ -22,12 +20,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qaemb.answers.answerer import Answers, Cost, KeyedAnswerer
+from qaemb.answers.answerer import Answerer, Answers, Cost
 from qaemb.errors import BadInput
 from qaemb.files import atomic_folder, read_json, read_table, write_json
 from qaemb.identity import file_sha256, json_id, text_id
 from qaemb.models.inputs import Progress, check_inputs
-from qaemb.settings import AnswererSettings
+from qaemb.settings import PublishedAnswererSettings
 
 FORMAT = 1
 _TABLES = ("margin.parquet", "mass.parquet")
@@ -91,32 +89,32 @@ def read_export(folder: Path) -> Export:
     if not isinstance(plain, dict) or plain.get("format") != FORMAT:
         raise BadInput(f"{path}: format {plain.get('format') if isinstance(plain, dict) else '?'} is not {FORMAT}")
     try:
-        own = {name: plain[name] for name in _PLAIN}
+        fields = {name: plain[name] for name in _PLAIN}
         digests = {name: str(plain["files"][name]) for name in plain["files"]}
-        ids = [str(question["question_id"]) for question in own["questions"]]
-        words = [str(question["text"]) for question in own["questions"]]
+        ids = [str(question["question_id"]) for question in fields["questions"]]
+        words = [str(question["text"]) for question in fields["questions"]]
     except (KeyError, TypeError) as error:
         raise BadInput(f"{path} lacks {error}; export it again") from error
-    _check_ids(path, own, ids, words)
+    _check_ids(path, fields, ids, words)
     if not set(_TABLES) <= set(digests) <= {*_TABLES, _BLOCKS}:
         raise BadInput(f"{path}: `files` names {sorted(digests)}, expected {sorted(_TABLES)} and perhaps {_BLOCKS}")
     tables = {name: _table(folder / name, digest, ids) for name, digest in digests.items()}
     segments = tables["margin.parquet"][0]
-    for name, (found, values) in tables.items():
-        if found != segments:
+    for name, (ids_of_rows, values) in tables.items():
+        if ids_of_rows != segments:
             raise BadInput(f"{folder / name} has other segments than margin.parquet; export it again")
         if name in _TABLES and not np.isfinite(values).all():
             raise BadInput(f"{folder / name} holds a value that is not finite; export it again")
     block = tables[_BLOCKS][1].astype(np.int32) if _BLOCKS in tables else None
-    if block is not None and not ((block >= 0) & (block < len(own["blocks"]))).all():
+    if block is not None and not ((block >= 0) & (block < len(fields["blocks"]))).all():
         raise BadInput(f"{folder / _BLOCKS} names a block that provenance.json does not have; export it again")
     margin, mass = (tables[name][1].astype(np.float32) for name in _TABLES)
-    return Export(**own, segment_ids=segments, margin=margin, mass=mass, block=block, digests=digests)
+    return Export(**fields, segment_ids=segments, margin=margin, mass=mass, block=block, digests=digests)
 
 
-def _check_ids(path: Path, own: Mapping[str, Any], ids: Sequence[str], words: Sequence[str]) -> None:
-    if json_id(own["spec"]) != own["key"]:
-        raise BadInput(f"{path}: `key` {own['key']} is not the hash of `spec`; it was changed after the export")
+def _check_ids(path: Path, fields: Mapping[str, Any], ids: Sequence[str], words: Sequence[str]) -> None:
+    if json_id(fields["spec"]) != fields["key"]:
+        raise BadInput(f"{path}: `key` {fields['key']} is not the hash of `spec`; it was changed after the export")
     for name, text in zip(ids, words, strict=True):
         if text_id(text) != name:
             raise BadInput(f"{path}: question {name} is not the hash of its words {text!r}; it was changed")
@@ -138,12 +136,11 @@ def _table(path: Path, digest: str, question_ids: list[str]) -> tuple[list[str],
     return segments, table[question_ids].to_numpy()
 
 
-class PublishedAnswerer(KeyedAnswerer):
+class PublishedAnswerer(Answerer):
     """Answers what is in an export, and refuses the rest: nothing is computed."""
 
-    def __init__(self, settings: AnswererSettings, folder: Path) -> None:
-        super().__init__(settings)
-        self.folder = folder
+    def __init__(self, settings: PublishedAnswererSettings, folder: Path) -> None:
+        self.settings, self.engine_name, self.folder = settings, settings.engine, folder
 
     @cached_property
     def export(self) -> Export:
@@ -183,12 +180,12 @@ class PublishedAnswerer(KeyedAnswerer):
     def _columns(self) -> dict[str, int]:
         return {name: column for column, name in enumerate(self.export.question_ids)}
 
-    def _places(self, kind: str, values: Sequence[str], known: dict[str, int]) -> list[int]:
+    def _places(self, kind: str, values: Sequence[str], places: dict[str, int]) -> list[int]:
         ids = [text_id(value) for value in values]
-        lacking = [value for name, value in zip(ids, values, strict=True) if name not in known]
-        if lacking:
+        missing = [value for name, value in zip(ids, values, strict=True) if name not in places]
+        if missing:
             raise BadInput(
-                f"{self.folder} has no answers for {len(lacking)} of {len(values)} {kind}s, first {lacking[0]!r}; "
-                f"it has {len(known)}: use the segmentation and question set that were exported, or have more exported"
+                f"{self.folder} has no answers for {len(missing)} of {len(values)} {kind}s, first {missing[0]!r}; "
+                f"it has {len(places)}: use the segmentation and question set that were exported, or have more exported"
             )
-        return [known[name] for name in ids]
+        return [places[name] for name in ids]

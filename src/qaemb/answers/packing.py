@@ -51,33 +51,33 @@ def pack(endings: Sequence[Sequence[int]], max_nodes: int) -> list[Pack]:
     Endings are taken in the order of their tokens, so that those that begin alike come together.
     """
     packs: list[Pack] = []
-    known: dict[tuple[int, int], int] = {}
+    nodes: dict[tuple[int, int], int] = {}
     for number in sorted(range(len(endings)), key=lambda i: (endings[i], i)):
-        path = _path(known, endings[number])
+        path = _path(nodes, endings[number])
         n_new = len(endings[number]) - len(path)
         if not packs or len(packs[-1].ids) + n_new > max_nodes:
             packs.append(Pack())
-            known, path = {}, []
-        _add(packs[-1], known, number, endings[number], path)
+            nodes, path = {}, []
+        _add(packs[-1], nodes, number, endings[number], path)
     return packs
 
 
-def _path(known: dict[tuple[int, int], int], ending: Sequence[int]) -> list[int]:
+def _path(nodes: dict[tuple[int, int], int], ending: Sequence[int]) -> list[int]:
     """Return the nodes that an ending shares with those before it."""
     path: list[int] = []
     for token in ending:
-        node = known.get((path[-1] if path else -1, token))
+        node = nodes.get((path[-1] if path else -1, token))
         if node is None:
             break
         path.append(node)
     return path
 
 
-def _add(target: Pack, known: dict[tuple[int, int], int], number: int, ending: Sequence[int], path: list[int]) -> None:
+def _add(target: Pack, nodes: dict[tuple[int, int], int], number: int, ending: Sequence[int], path: list[int]) -> None:
     """Append the nodes of an ending that continue its shared path."""
     node = path[-1] if path else -1
     for token in ending[len(path) :]:
-        known[node, token] = len(target.ids)
+        nodes[node, token] = len(target.ids)
         target.ids.append(token)
         target.parents.append(node)
         node = len(target.ids) - 1

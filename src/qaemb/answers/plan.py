@@ -1,4 +1,4 @@
-"""What is wanted, what the store has, and the blocks that remain to be answered, with their cost."""
+"""A grid of texts and questions, the blocks of it that remain to be answered, and what they cost."""
 
 from __future__ import annotations
 
@@ -26,6 +26,19 @@ class Wanted:
     texts: Sequence[str]
     question_ids: Sequence[str]
     questions: Sequence[str]
+
+    @staticmethod
+    def of(texts: Sequence[str], questions: Sequence[str]) -> Wanted:
+        """Return the grid of some texts and questions, each of which stands once; their ids are made here."""
+        return Wanted([text_id(text) for text in texts], texts, [text_id(text) for text in questions], questions)
+
+    def inputs(self, block: Block) -> tuple[list[str], list[str]]:
+        """Return the texts and questions of a block."""
+        return block_inputs(self.texts, self.questions, block)
+
+    def ids(self, block: Block) -> tuple[list[str], list[str]]:
+        """Return the segment ids and question ids of a block."""
+        return block_inputs(self.segment_ids, self.question_ids, block)
 
     def check(self) -> None:
         """BadInput names an id that stands twice or that is not the hash of its text."""
@@ -140,22 +153,17 @@ def _tokens_per_cell(
     return tokens / sum(block.n_cells for block in sample)
 
 
-def make_plan(answerer: Answerer, wanted: Wanted, missing: NDArray[np.bool_], block_texts: int) -> Plan:
+def make_plan(answerer: Answerer, grid: Wanted, missing: NDArray[np.bool_], block_texts: int) -> Plan:
     """Return the plan that answers the missing cells (texts, questions), without a time."""
-    blocks = cover(answerer, wanted.texts, wanted.questions, missing, block_texts)
+    blocks = cover(answerer, grid.texts, grid.questions, missing, block_texts)
     rows: dict[tuple[int, ...], list[int]] = {}
     for block in blocks:  # what several blocks ask is counted once
         rows.setdefault(block.columns, []).extend(block.rows)
     whole = (Block(tuple(numbers), columns) for columns, numbers in rows.items())
-    costs = [answerer.cost(*inputs(wanted, block)) for block in whole]
+    costs = [answerer.cost(*grid.inputs(block)) for block in whole]
     usd = sum(cost.usd for cost in costs if cost.usd is not None)
     billed = any(cost.usd is not None for cost in costs)
     return Plan(missing.size, blocks, sum(cost.tokens for cost in costs), usd=usd if billed else None)
-
-
-def inputs(wanted: Wanted, block: Block) -> tuple[list[str], list[str]]:
-    """Return texts and questions of a block."""
-    return block_inputs(wanted.texts, wanted.questions, block)
 
 
 def block_inputs(texts: Sequence[str], questions: Sequence[str], block: Block) -> tuple[list[str], list[str]]:
@@ -163,7 +171,7 @@ def block_inputs(texts: Sequence[str], questions: Sequence[str], block: Block) -
     return [texts[row] for row in block.rows], [questions[column] for column in block.columns]
 
 
-def timed(answerer: Answerer, wanted: Wanted, plan: Plan) -> Plan:
+def timed(answerer: Answerer, grid: Wanted, plan: Plan) -> Plan:
     """Return the plan with a time: a few of its cells are answered to measure the speed here and now, and thrown away.
 
     One cell is answered first, as it takes the loading of the model. Where answers are billed nothing is thrown away:
@@ -173,7 +181,7 @@ def timed(answerer: Answerer, wanted: Wanted, plan: Plan) -> Plan:
         return replace(plan, seconds=0.0)
     if plan.usd is not None:
         return plan
-    texts, questions = inputs(wanted, max(plan.blocks, key=lambda block: block.n_cells))
+    texts, questions = grid.inputs(max(plan.blocks, key=lambda block: block.n_cells))
     answerer.answer(texts[:1], questions[:1])
     step = max(1, len(texts) // _SAMPLE_TEXTS)
     sample = texts[::step][:_SAMPLE_TEXTS], questions[:_SAMPLE_QUESTIONS]

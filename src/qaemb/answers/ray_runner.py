@@ -1,11 +1,8 @@
-"""What runs in the workers of a Ray cluster: one answerer each, which answers blocks and publishes them itself.
+"""Answering a plan on a Ray cluster: Ray Data hands out the blocks, workers publish them into the shared store.
 
-Only counts and messages travel back. A block that the store has is passed over, so that Ray may run a task again.
-
-Answering a plan on a Ray cluster: Ray Data hands out the blocks, workers publish them into the shared store.
-
-Ray starts a worker anew that died, or whose node did, and gives it its block again; what the store lacks after that is
-handed out once more. The store is the only memory of what is done, so a driver that dies loses nothing either.
+Each worker has an answerer of its own. Only counts and messages travel back. Ray starts a worker anew that died, or
+whose node did, and gives it its block again; a block that the store has is passed over. What the store lacks after that
+is handed out once more. The store is the only memory of what is done, so a driver that dies loses nothing either.
 """
 
 from __future__ import annotations
@@ -30,7 +27,7 @@ from qaemb import errors
 from qaemb.answers.answerer import Answerer
 from qaemb.answers.blocks import block_name
 from qaemb.answers.plan import Block, Plan, Wanted
-from qaemb.answers.run import Present, RunStats, answer_block, block_ids, from_anywhere
+from qaemb.answers.run import Present, RunStats, answer_block, from_anywhere
 from qaemb.answers.store import Store
 from qaemb.answers.stored import Stored
 from qaemb.errors import BadInput, BadParameter, QaembError, StoreError, install_command
@@ -43,7 +40,7 @@ OpenAnswerer = Callable[[str], Answerer]
 
 
 @dataclass(frozen=True)
-class RayTask:
+class _RayTask:
     """What every worker gets once: who answers (and the key that it must have there), what, and where it is kept.
 
     Relative paths in the answerer's settings begin in `folder`, on nodes that have it.
@@ -53,12 +50,12 @@ class RayTask:
     name: str
     root: Path | str
     key: str
-    wanted: Wanted
+    grid: Wanted
     blocks: tuple[Block, ...]
     folder: Path
 
 
-class Done(TypedDict):
+class _Done(TypedDict):
     """What a worker says of a block: cells and tokens that it took, or the class and message of a qaemb error."""
 
     block: int
@@ -68,7 +65,7 @@ class Done(TypedDict):
     message: str
 
 
-class Attempts:
+class _Attempts:
     """Counts how often each block was begun: an actor of its own, as those that begin may die of it."""
 
     def __init__(self) -> None:
@@ -85,28 +82,28 @@ class Attempts:
         self._stopped = True
 
 
-class BlockWorker:
-    """Answers and publishes blocks of a task, a reference into Ray's object store; `attempts`: an actor `Attempts`."""
+class _BlockWorker:
+    """Answers and publishes blocks of a task, a reference into Ray's object store; `attempts`: an actor `_Attempts`."""
 
     def __init__(self, task: Any, attempts: Any) -> None:
         import ray
 
         self._begin = lambda number: ray.get(attempts.begin.remote(number))
-        self._task: RayTask = ray.get(task)
+        self._task: _RayTask = ray.get(task)
         if self._task.folder.is_dir():
             os.chdir(self._task.folder)
         self._store = Store(self._task.root, self._task.key)
         self._present = Present(self._store)
 
-    def __call__(self, row: dict[str, Any]) -> Done:
+    def __call__(self, row: dict[str, Any]) -> _Done:
         """Return what was done for the block `row["block"]`; a qaemb error is returned, any other raised."""
         number = int(row["block"])
         try:
             cells, tokens = self._publish(number)
         except QaembError as error:
             message = f"{error} (on node {platform.node()})"
-            return Done(block=number, cells=0, tokens=0, error=type(error).__name__, message=message)
-        return Done(block=number, cells=cells, tokens=tokens, error="", message="")
+            return _Done(block=number, cells=0, tokens=0, error=type(error).__name__, message=message)
+        return _Done(block=number, cells=cells, tokens=tokens, error="", message="")
 
     @cached_property
     def _answerer(self) -> Answerer:
@@ -119,12 +116,12 @@ class BlockWorker:
         return answerer
 
     def _publish(self, number: int) -> tuple[int, int]:
-        wanted, block = self._task.wanted, self._task.blocks[number]
-        if block_name(*block_ids(wanted, block)) in self._present.now():
+        grid, block = self._task.grid, self._task.blocks[number]
+        if block_name(*grid.ids(block)) in self._present.now():
             return 0, 0
         if not self._begin(number):
             return 0, 0  # the driver finds that it is lacking
-        return block.n_cells, answer_block(self._answerer, self._store, wanted, block)
+        return block.n_cells, answer_block(self._answerer, self._store, grid, block)
 
 
 _ROUNDS = 2  # in which what the store still lacks is handed out
@@ -151,7 +148,7 @@ class RayRunner:
         """Leave the cluster."""
         self._stack.close()
 
-    def __call__(self, stored: Stored, wanted: Wanted, plan: Plan, label: str) -> RunStats:
+    def __call__(self, stored: Stored, grid: Wanted, plan: Plan, label: str) -> RunStats:
         """Answer and publish the plan's blocks, and return what the workers reported; `label` names the progress bar.
 
         Cells that a worker published just before it died are in the store, but in nobody's report. BadParameter if
@@ -165,21 +162,21 @@ class RayRunner:
         stored.store.describe(stored.answerer.spec)
         root = stored.root if isinstance(stored.root, str) else stored.root.absolute()
         blocks = tuple(from_anywhere(plan.blocks))
-        task = RayTask(self._open_answerer, stored.name, root, stored.answerer.key, wanted, blocks, Path.cwd())
+        task = _RayTask(self._open_answerer, stored.name, root, stored.answerer.key, grid, blocks, Path.cwd())
         with tqdm(total=plan.n_missing, desc=f"answers {label}", unit="cell") as bar:
             cells, tokens = self._run(task, stored.store, bar)
         return RunStats(cells, tokens, time.perf_counter() - start)
 
     def _connect(self) -> None:
-        if not import_ray().is_initialized():
+        if not _import_ray().is_initialized():
             self._stack.enter_context(_session(self._settings))
 
-    def _run(self, task: RayTask, store: Store, bar: tqdm[Any]) -> tuple[int, int]:
+    def _run(self, task: _RayTask, store: Store, bar: tqdm[Any]) -> tuple[int, int]:
         """Hand out what the store lacks until it lacks nothing, and return cells and tokens as reported."""
         cells, tokens, shown = 0, 0, set()
-        failed: Done | None = None
+        failed: _Done | None = None
         for _ in range(_ROUNDS):
-            if not (numbers := _lacking(task, store)):
+            if not (numbers := _missing_blocks(task, store)):
                 break
             for done in _answered(task, numbers, self._settings):
                 failed = failed or (done if done["error"] else None)
@@ -188,7 +185,7 @@ class RayRunner:
                 shown.add(done["block"])
             if failed:
                 raise getattr(errors, failed["error"])(failed["message"])
-        if rest := _lacking(task, store):
+        if rest := _missing_blocks(task, store):
             raise StoreError(
                 f"{len(rest)} of {len(task.blocks)} blocks are not in {store.address} after {_ROUNDS} rounds: the "
                 "workers died of them or did not start (too little memory? see the lines above), or publish where this "
@@ -198,7 +195,7 @@ class RayRunner:
         return cells, tokens
 
 
-def import_ray() -> Any:
+def _import_ray() -> Any:
     """Return the module `ray`; BadParameter says how to install it."""
     os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # no cluster but the one that is asked for
     try:
@@ -212,21 +209,21 @@ def import_ray() -> Any:
 @contextmanager
 def _session(settings: RaySettings) -> Iterator[None]:
     """Enter the cluster, or start one on this machine, and leave or stop it."""
-    ray = import_ray()
+    ray = _import_ray()
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setLevel(logging.CRITICAL)  # what goes wrong is told below, in a line
-    lacking = [name for name in settings.env if name not in os.environ]
-    if lacking:
-        raise BadParameter(f"answers.ray.env: {', '.join(lacking)} is not set on this machine")
+    unset = [name for name in settings.env if name not in os.environ]
+    if unset:
+        raise BadParameter(f"answers.ray.env: {', '.join(unset)} is not set on this machine")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else a driver prints what its core process notes
-    own: dict[str, Any] = {} if settings.address else {"include_dashboard": False}
+    options: dict[str, Any] = {} if settings.address else {"include_dashboard": False}
     if settings.env:
-        own["runtime_env"] = {"env_vars": {name: os.environ[name] for name in settings.env}}
+        options["runtime_env"] = {"env_vars": {name: os.environ[name] for name in settings.env}}
     try:
         _reach(settings.address)
-        ray.init(address=settings.address or "local", log_to_driver=False, logging_level="ERROR", **own)
+        ray.init(address=settings.address or "local", log_to_driver=False, logging_level="ERROR", **options)
     except (OSError, RuntimeError, ValueError) as error:
         where = settings.address or "a new one on this machine"
         raise BadParameter(f"answers.ray.address: no Ray cluster at {where}: {error}") from error
@@ -243,32 +240,32 @@ def _reach(address: str | None) -> None:
         socket.create_connection((host, int(port)), timeout=_REACH_SECONDS).close()
 
 
-def _lacking(task: RayTask, store: Store) -> list[int]:
+def _missing_blocks(task: _RayTask, store: Store) -> list[int]:
     """Return the numbers of the blocks that the store lacks."""
     present = store.present()
-    return [n for n, block in enumerate(task.blocks) if block_name(*block_ids(task.wanted, block)) not in present]
+    return [n for n, block in enumerate(task.blocks) if block_name(*task.grid.ids(block)) not in present]
 
 
-def _answered(task: RayTask, numbers: Sequence[int], settings: RaySettings) -> Iterator[Done]:
+def _answered(task: _RayTask, numbers: Sequence[int], settings: RaySettings) -> Iterator[_Done]:
     """Yield what workers report of these blocks; ends early where Ray gives up."""
-    ray = import_ray()
+    ray = _import_ray()
     _say_if_no_node_fits(ray, settings)
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = context.print_on_execution_start = False
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0  # else workers with one block never multiply
-    attempts = ray.remote(Attempts).options(num_cpus=0, scheduling_strategy=_here(ray)).remote()
+    attempts = ray.remote(_Attempts).options(num_cpus=0, scheduling_strategy=_here(ray)).remote()
     with ray.data.DataContext.current(context):
         rows = ray.data.from_items(
             [{"block": number} for number in numbers], override_num_blocks=min(len(numbers), _MAX_TASKS)
         )
         answered = rows.map(
-            BlockWorker,
+            _BlockWorker,
             fn_constructor_args=(ray.put(task), attempts),
             # One block at a worker: none waits behind another at one that is slow or dead.
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=settings.workers, max_tasks_in_flight_per_actor=1),
             num_cpus=settings.cpus_per_worker,
             num_gpus=settings.gpus_per_worker,
-            # No limit: Ray uses up retries while a lost node still counts as alive. `Attempts` has the limit.
+            # No limit: Ray uses up retries while a lost node still counts as alive. `_Attempts` has the limit.
             ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": -1},
         )
         try:
@@ -276,7 +273,7 @@ def _answered(task: RayTask, numbers: Sequence[int], settings: RaySettings) -> I
             for row in answered.iter_rows():
                 if row["error"]:
                     ray.get(attempts.stop.remote())
-                yield cast(Done, row)
+                yield cast(_Done, row)
         except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError, ray.exceptions.OutOfMemoryError) as error:
             print(f"qaemb: workers were lost: {_last_line(error)}", file=sys.stderr)
 
@@ -296,11 +293,13 @@ def _last_line(error: Exception) -> str:
 
 def _say_if_no_node_fits(ray: Any, settings: RaySettings) -> None:
     """Say so where no node has room for a worker; BadParameter if none can join, as the cluster is this machine."""
-    asked = {"CPU": settings.cpus_per_worker, "GPU": settings.gpus_per_worker}
+    resources = {"CPU": settings.cpus_per_worker, "GPU": settings.gpus_per_worker}
     for node in ray.nodes():
-        if node["Alive"] and all(node["Resources"].get(kind, 0) >= number for kind, number in asked.items()):
+        if node["Alive"] and all(node["Resources"].get(kind, 0) >= number for kind, number in resources.items()):
             return
-    room = f"a worker takes {asked['CPU']:g} CPUs and {asked['GPU']:g} GPUs (answers.ray), and no node has these"
+    room = (
+        f"a worker takes {resources['CPU']:g} CPUs and {resources['GPU']:g} GPUs (answers.ray), and no node has these"
+    )
     if settings.address is None:
         raise BadParameter(f"{room}; ask for less")
     print(f"qaemb: {room} yet; waiting for one", file=sys.stderr)

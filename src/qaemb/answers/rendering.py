@@ -1,4 +1,4 @@
-"""From a text, a question and a prompt to the token ids that every engine gets.
+"""From a text, a question and a prompt to the token ids that every engine gets, and from logits to margin and mass.
 
 A prompt falls into fixed strings around two places. Fixed strings may hold the model's control tokens; what a user
 writes is tokenised with control tokens switched off, so that a text with `<|im_end|>` in it stays plain text. The parts
@@ -10,7 +10,7 @@ are tokenised one by one and their ids are joined, in the same way for every eng
 The header is the same in every prompt, `shared` depends on the first value (the text for `text_first`) alone, `suffix`
 on the second alone. Spaces before a place are tokenised with the value, as a word with its space is one token.
 
-Which tokens mean yes and no, and margin and mass from a model's logits at the last position.
+The answer is read from the model's logits at the last position: labels are the tokens that mean yes and no.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from typing import TYPE_CHECKING, Any
 from qaemb.answers.prompts import Prompt
 from qaemb.errors import BadInput
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
@@ -183,8 +181,8 @@ def _fill(prompt: Prompt, text: str, question: str) -> str:
 def _split(string: str, place: str) -> tuple[str, str, str]:
     """Return what precedes a place, the spaces just before it, and what follows it."""
     before, _, after = string.partition(place)
-    kept = before.rstrip(" ")
-    return kept, before[len(kept) :], after
+    bare = before.rstrip(" ")
+    return bare, before[len(bare) :], after
 
 
 _SPACES = ("", "Ġ", "▁")  # no space; a space in byte-level vocabularies; a space in SentencePiece vocabularies
@@ -204,13 +202,13 @@ def find_labels(tokenizer: PreTrainedTokenizerBase, yes: str, no: str) -> Labels
     Only spellings that are one token count, as only one token is looked at. BadInput if a label has none.
     """
     vocabulary = tokenizer.get_vocab()
-    found = Labels(_spellings(yes, vocabulary), _spellings(no, vocabulary))
-    for label, ids in ((yes, found.yes), (no, found.no)):
+    labels = Labels(_spellings(yes, vocabulary), _spellings(no, vocabulary))
+    for label, ids in ((yes, labels.yes), (no, labels.no)):
         if not ids:
             raise BadInput(f"label `{label}` is not one token of this model in any spelling; choose another label")
-    if set(found.yes) & set(found.no):
+    if set(labels.yes) & set(labels.no):
         raise BadInput(f"labels `{yes}` and `{no}` are the same token")
-    return found
+    return labels
 
 
 def margin_and_mass(logits: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:

@@ -11,17 +11,13 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from qaemb.answers.answerer import Answerer, Answers
+from qaemb.answers.answerer import Answerer
 from qaemb.answers.blocks import block_name, provenance_now
-from qaemb.answers.plan import Block, Plan, Wanted, inputs
+from qaemb.answers.plan import Block, Plan, Wanted
 from qaemb.answers.store import Store
-from qaemb.errors import StoreError
 from qaemb.models.inputs import Progress
 
 _LISTING_SHARE = 0.1
@@ -41,8 +37,8 @@ class RunStats:
         return self.cells / self.seconds if self.cells else 0.0
 
 
-def run_plan(answerer: Answerer, store: Store, wanted: Wanted, plan: Plan, name: str) -> RunStats:
-    """Answer and publish the plan's blocks, and return what was done; `name` labels the progress bar.
+def run_plan(answerer: Answerer, store: Store, grid: Wanted, plan: Plan, label: str) -> RunStats:
+    """Answer and publish the plan's blocks, and return what was done; `label` stands at the progress bar.
 
     A block that another process has published meanwhile is skipped. If this process dies, the published blocks stay
     and the one in flight is lost; the next plan holds only the rest.
@@ -52,32 +48,24 @@ def run_plan(answerer: Answerer, store: Store, wanted: Wanted, plan: Plan, name:
     if plan.blocks:
         store.describe(answerer.spec)
     present = Present(store)
-    with tqdm(total=plan.n_missing, desc=f"answers {name}", unit="cell", disable=not plan.blocks) as bar:
+    with tqdm(total=plan.n_missing, desc=f"answers {label}", unit="cell", disable=not plan.blocks) as bar:
         for block in from_anywhere(plan.blocks):
-            if block_name(*block_ids(wanted, block)) in present.now():
+            if block_name(*grid.ids(block)) in present.now():
                 bar.update(block.n_cells)
                 continue
-            tokens += answer_block(answerer, store, wanted, block, lambda n_cells: _advance(bar, n_cells))
+            tokens += answer_block(answerer, store, grid, block, bar.update)
             cells += block.n_cells
     return RunStats(cells, tokens, time.perf_counter() - start)
 
 
-def answer_block(
-    answerer: Answerer, store: Store, wanted: Wanted, block: Block, progress: Progress | None = None
-) -> int:
+def answer_block(answerer: Answerer, store: Store, grid: Wanted, block: Block, progress: Progress | None = None) -> int:
     """Answer and publish a block, and return the tokens that it took."""
-    asked = inputs(wanted, block)
-    tokens = answerer.cost(*asked).tokens  # before: what an engine keeps, such as a question's vector, costs once
-    answers = answerer.answer(*asked, progress=progress)
-    store.put(
-        *block_ids(wanted, block), answers, provenance_now(answerer.engine_name, getattr(answerer, "source", None))
-    )
+    inputs = grid.inputs(block)
+    tokens = answerer.cost(*inputs).tokens  # before: what an engine keeps, such as a question's vector, costs once
+    answers = answerer.answer(*inputs, progress=progress)
+    made = provenance_now(answerer.engine_name, getattr(answerer, "source", None))  # engine `published` has a source
+    store.put(*grid.ids(block), answers, made)
     return tokens
-
-
-def block_ids(wanted: Wanted, block: Block) -> tuple[list[str], list[str]]:
-    """Return the segment ids and question ids of a block."""
-    return [wanted.segment_ids[row] for row in block.rows], [wanted.question_ids[column] for column in block.columns]
 
 
 def from_anywhere(blocks: Sequence[Block]) -> Iterator[Block]:
@@ -101,20 +89,3 @@ class Present:
             self._names, end = self._store.present(), time.monotonic()
             self._next = end + (end - begin) / _LISTING_SHARE
         return self._names
-
-
-def _advance(bar: tqdm[Any], n_cells: int) -> None:
-    bar.update(n_cells)
-
-
-def read_all(store: Store, wanted: Wanted, asked: NDArray[np.bool_] | None = None) -> Answers:
-    """Return the wanted cells from the store alone; StoreError if one is missing.
-
-    Of a mask `asked` (texts, questions), only its cells must be there; the others are NaN where the store lacks them.
-    """
-    found = store.read(wanted.segment_ids, wanted.question_ids)
-    missing = np.isnan(found.margin)
-    n_missing = int((missing if asked is None else missing & asked).sum())
-    if n_missing:
-        raise StoreError(f"{n_missing} cells are not in {store.address}; run `qaemb answers` again")
-    return found

@@ -16,8 +16,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qaemb.answers.answerer import Answers
+from qaemb.answers.answerer import Answers, Mask
 from qaemb.answers.blobs import Blobs, open_blobs
-from qaemb.answers.blocks import BLOCK_FILE, UNKNOWN_TIME, BlockFile, Provenance, block_bytes, block_name, parse_block
+from qaemb.answers.blocks import (
+    BLOCK_FILE,
+    UNKNOWN_TIME,
+    BlockFile,
+    Provenance,
+    answered_at,
+    block_bytes,
+    block_name,
+    parse_block,
+)
 from qaemb.errors import BadInput, StoreError
 from qaemb.identity import json_id
 
@@ -36,12 +45,68 @@ _KEY = re.compile(r"[0-9a-f]{20}")
 _SPEC = "spec.json"
 _DAMAGED = "damaged"
 
-Mask = NDArray[np.bool_]
+_Places = NDArray[np.int64]
 
 
 def store_keys(root: str | Path) -> list[str]:
     """Return the keys of all answerers that have a folder in the store, sorted."""
     return [name for name in open_blobs(root).folders() if _KEY.fullmatch(name)]
+
+
+@dataclass
+class Cells:
+    """What a store has of a grid of segments and questions, and which block each cell is from.
+
+    `answers`: NaN where the store has nothing. `number` int32 (segments, questions): the place in `blocks`, -1: none.
+    `blocks`: name and provenance. `files`: all files that were read, also those that share no cell with the grid.
+    """
+
+    answers: Answers
+    number: NDArray[np.int32]
+    blocks: list[tuple[str, Provenance | None]] = field(default_factory=list)
+    files: set[str] = field(default_factory=set)
+
+    @staticmethod
+    def empty(shape: tuple[int, int]) -> Cells:
+        """Return the cells of a store without blocks."""
+        margin, mass = (np.full(shape, np.nan, np.float32) for _ in range(2))
+        return Cells(Answers(margin, mass), np.full(shape, -1, np.int32))
+
+    @property
+    def missing(self) -> Mask:
+        """Which cells the store lacks."""
+        return np.asarray(self.number < 0)
+
+    def add(self, block: BlockFile, target: _Places, source: _Places, columns: Sequence[tuple[str, int]]) -> None:
+        """Put a block's rows `source` into the grid's rows `target`; of two blocks, the one named first counts.
+
+        `columns`: pairs of a question's id and its column in the grid.
+        """
+        place = target[:, None], np.array([column for _, column in columns])
+        yields = np.array([block.name < name for name, _ in self.blocks] + [True])  # the last one: no block, number -1
+        new = yields[self.number[place]]
+        if not new.any():
+            return
+        answers = block.answers([name for name, _ in columns])
+        for values, fresh in (
+            (self.answers.margin, answers.margin[source]),
+            (self.answers.mass, answers.mass[source]),
+            (self.number, len(self.blocks)),
+        ):
+            values[place] = fresh if new.all() else np.where(new, fresh, values[place])
+        self.blocks.append((block.name, block.provenance))
+
+    def answered(self, mask: Mask | None = None) -> NDArray[np.datetime64]:
+        """Return when each segment's row was complete, UTC, datetime64[s]: the latest time of the blocks of its cells.
+
+        `mask` (segments, questions) says which cells count, None: all. UNKNOWN_TIME where no block says a time.
+        StoreError names a block whose time can't be read.
+        """
+        times = np.full(len(self.blocks) + 1, UNKNOWN_TIME)  # the last one: no block, number -1
+        number = self.number if mask is None else np.where(mask, self.number, -1)
+        for place in np.unique(number[number >= 0]):
+            times[place] = answered_at(*self.blocks[place])
+        return np.asarray(np.maximum.reduce(times[number], axis=1, initial=UNKNOWN_TIME))
 
 
 @dataclass(frozen=True)
@@ -103,58 +168,31 @@ class Store:
         ((_, content),) = self.blobs.read(self.key, [_SPEC])
         return _spec(content or b"", self.key)
 
+    def cells(self, segment_ids: Sequence[str], question_ids: Sequence[str], cells: Cells | None = None) -> Cells:
+        """Return what the store has of a grid; StoreError at a damaged block.
+
+        `cells`, an earlier result for the same grid, is brought up to date: only blocks that came since are read.
+        """
+        if cells is None:
+            cells = Cells.empty((len(segment_ids), len(question_ids)))
+        for block, target, source, columns in self._overlaps(segment_ids, question_ids, cells.files):
+            cells.add(block, target, source, columns)
+        return cells
+
     def read(self, segment_ids: Sequence[str], question_ids: Sequence[str]) -> Answers:
-        """Return what the store has, (segments, questions), NaN where it has nothing; StoreError at a damaged block."""
-        shape = (len(segment_ids), len(question_ids))
-        found = Answers(np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32))
-        for block, target, source, columns in self._overlaps(segment_ids, question_ids):
-            own = block.answers([name for name, _ in columns])
-            place = target[:, None], np.array([column for _, column in columns])
-            empty = np.isnan(found.margin[place])
-            for values, new in ((found.margin, own.margin[source]), (found.mass, own.mass[source])):
-                values[place] = new if empty.all() else np.where(empty, new, values[place])
-        return found
+        """Return what the store has, (segments, questions), NaN where it has nothing; errors as in `cells`."""
+        return self.cells(segment_ids, question_ids).answers
 
     def known(self, segment_ids: Sequence[str], question_ids: Sequence[str]) -> Mask:
-        """Return which cells (segments, questions) the store has; quicker than reading them. Errors as in `read`."""
+        """Return which cells (segments, questions) the store has; decodes no answer. Errors as in `cells`."""
         known = np.zeros((len(segment_ids), len(question_ids)), np.bool_)
-        for _, target, _, columns in self._overlaps(segment_ids, question_ids):
+        for _, target, _, columns in self._overlaps(segment_ids, question_ids, set()):
             known[target[:, None], [column for _, column in columns]] = True
         return known
 
-    def sources(
-        self, segment_ids: Sequence[str], question_ids: Sequence[str]
-    ) -> tuple[NDArray[np.int32], list[BlockFile]]:
-        """Return for each cell the number of the block that its answer is from, -1 where none, and these blocks."""
-        number = np.full((len(segment_ids), len(question_ids)), -1, np.int32)
-        blocks: list[BlockFile] = []
-        for block, target, _, columns in self._overlaps(segment_ids, question_ids):
-            own = target[:, None], np.array([column for _, column in columns])
-            if (number[own] < 0).any():
-                number[own] = np.where(number[own] < 0, len(blocks), number[own])
-                blocks.append(block)
-        return number, blocks
-
-    def answered(
-        self, segment_ids: Sequence[str], question_ids: Sequence[str], asked: Mask | None = None
-    ) -> NDArray[np.datetime64]:
-        """Return when each segment's row was complete, UTC, datetime64[s]: the latest time of the blocks of its cells.
-
-        `asked` (segments, questions) says which cells count, None: all. UNKNOWN_TIME where no block says a time. Errors
-        as in `read`.
-        """
-        latest = np.full(len(segment_ids), UNKNOWN_TIME)
-        open_cells = np.ones((len(segment_ids), len(question_ids)), np.bool_) if asked is None else asked.copy()
-        for block, target, _, columns in self._overlaps(segment_ids, question_ids):
-            own = target[:, None], np.array([column for _, column in columns])
-            rows = target[open_cells[own].any(axis=1)]  # of blocks that overlap the first counts
-            latest[rows] = np.maximum(latest[rows], block.answered_at)
-            open_cells[own] = False
-        return latest
-
-    def blocks(self) -> Iterator[BlockFile]:
-        """Yield the blocks that count, by name; StoreError at a damaged one or at a foreign file."""
-        names = self._counted()
+    def blocks(self, skip: Collection[str] = ()) -> Iterator[BlockFile]:
+        """Yield the blocks that count, by name, but those in `skip`; StoreError at a damaged or foreign file."""
+        names = [name for name in self._counted() if name not in skip]
         for name, content in self.blobs.read(self.key, names):
             if content is not None:  # else `gc` of another process took it
                 problem, block = parse_block(name, content)
@@ -181,11 +219,11 @@ class Store:
 
     def set_aside(self, name: str) -> str:
         """Move a file to the store's folder `damaged`, which nothing reads, and return where it is then."""
-        own = f"{self.key}-{name}"
+        copy = f"{self.key}-{name}"
         for _, content in self.blobs.read(self.key, [name]):
-            self.blobs.publish(_DAMAGED, own, content or b"")
+            self.blobs.publish(_DAMAGED, copy, content or b"")
         self.blobs.remove(self.key, name)
-        return self.blobs.address(_DAMAGED, own)
+        return self.blobs.address(_DAMAGED, copy)
 
     def duplicates(self) -> list[str]:
         """Return the files of blocks that do not count, as another with the same ids has a smaller digest."""
@@ -204,24 +242,29 @@ class Store:
                 )
         return list(first.values())
 
-    def _overlaps(self, segment_ids: Sequence[str], question_ids: Sequence[str]) -> Iterator[_Overlap]:
-        """Yield each block with wanted cells, wanted rows, its own rows, and (question id, wanted column) of them."""
+    def _overlaps(self, segment_ids: Sequence[str], question_ids: Sequence[str], files: set[str]) -> Iterator[_Overlap]:
+        """Yield each block that shares cells with a grid: the block, the grid's rows, the block's rows, the columns.
+
+        The columns are pairs of a question's id and its column in the grid. Blocks of `files` are passed over; those
+        that are read are added to it.
+        """
         rows, columns = pd.Index(segment_ids), {name: number for number, name in enumerate(question_ids)}
-        for block in self.blocks():
-            own = [(name, columns[name]) for name in block.question_ids if name in columns]
-            target = rows.get_indexer(pd.Index(block.segment_ids)) if own else np.zeros(0, np.int64)
+        for block in self.blocks(skip=files):
+            files.add(block.name)
+            shared = [(name, columns[name]) for name in block.question_ids if name in columns]
+            target = rows.get_indexer(pd.Index(block.segment_ids)) if shared else np.zeros(0, np.int64)
             source = np.flatnonzero(target >= 0)
             if len(source):
-                yield block, target[source], source, own
+                yield block, target[source], source, shared
 
 
-_Overlap = tuple[BlockFile, NDArray[np.int64], NDArray[np.int64], list[tuple[str, int]]]
+_Overlap = tuple[BlockFile, _Places, _Places, list[tuple[str, int]]]
 
 
 def _spec(content: bytes, key: str) -> dict[str, Any] | None:
     """Return the spec that a file holds, None if it is not that of the key."""
     try:
-        found = json.loads(content)
+        spec = json.loads(content)
     except ValueError:
         return None
-    return found if isinstance(found, dict) and json_id(found) == key else None
+    return spec if isinstance(spec, dict) and json_id(spec) == key else None

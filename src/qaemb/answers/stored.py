@@ -1,181 +1,189 @@
-"""An answerer together with its cells in the store: what is lacking is planned and answered, the rest is read.
+"""An answerer together with its cells in the store: missing cells are planned and answered, the others are read.
 
-An ensemble keeps no cell of its own, nor does a cascade. Their cells are computed from those of their members, each in
-its member's own folder of the store, so that no token goes through a model twice.
+An ensemble and a cascade store no cells. Theirs are computed from those of their members, each in its member's own
+folder of the store, so that no token goes through a model twice.
 
-A cascade's student answers first, as what its teacher is asked depends on it. A teacher's cell that is in the store
-does not replace one of which the student is sure: a cell depends on its text and question, not on what was bought.
+A cascade's members answer in turn: what its teacher is asked depends on the student's answers. A teacher's cell that is
+in the store does not replace one of which the student is sure: a cell depends on its text and question, not on what was
+bought.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qaemb.answers.answerer import Answerer, Answers
-from qaemb.answers.cascade import CascadeAnswerer, merge, saved_text
-from qaemb.answers.engines.causal import CausalAnswerer
-from qaemb.answers.ensemble import EnsembleAnswerer, combine_answers
+from qaemb.answers.answerer import Answerer, Answers, Mask
+from qaemb.answers.blocks import Provenance
+from qaemb.answers.cascade import saved_text
 from qaemb.answers.plan import Plan, Wanted, make_plan, timed
-from qaemb.answers.run import RunStats, read_all, run_plan
-from qaemb.answers.store import Store
+from qaemb.answers.run import RunStats, run_plan
+from qaemb.answers.store import Cells, Store
+from qaemb.errors import StoreError
 
 WORTH_TIMING = 1000  # cells; fewer are answered before a measured time would help
 
-Mask = NDArray[np.bool_]
 Plans = dict[str, Plan]
-"""What remains to be done, by the name of the answerer that keeps the cells."""
+"""What remains to be done, by the name of the answerer that stores the cells."""
 Runner = Callable[["Stored", Wanted, Plan, str], RunStats]
 """Answers and publishes a plan's blocks of an answerer; the text is the label of the progress bar."""
 
 
-def run_here(stored: Stored, wanted: Wanted, plan: Plan, label: str) -> RunStats:
-    """Answer and publish a plan's blocks in this process; see `run_plan`."""
-    return run_plan(stored.answerer, stored.store, wanted, plan, label)
-
-
 @dataclass(frozen=True)
 class Stored:
-    """The answerer `name` of answers.spec over the store under `root`; `runner` answers and publishes its plans."""
+    """The answerer `name` of answers.spec over the store under `root`.
+
+    `runner` answers and publishes its plans; None: this process. A block of the store is read and checked once, as long
+    as the methods are called with one and the same `grid`.
+    """
 
     name: str
     answerer: Answerer
     root: Path | str
-    runner: Runner = run_here
+    runner: Runner | None = None
+    _last: list[tuple[Wanted, Cells]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @cached_property
     def members(self) -> tuple[Stored, ...]:
-        """An ensemble's members in its order, a cascade's student and teacher; none for any other answerer."""
-        if isinstance(self.answerer, CascadeAnswerer):
-            own = self.answerer
-            both = zip(own.names, (own.student, own.teacher), strict=True)
-            return tuple(Stored(name, member, self.root, self.runner) for name, member in both)
-        if not isinstance(self.answerer, EnsembleAnswerer):
-            return ()
-        return tuple(Stored(name, member, self.root, self.runner) for name, member in self.answerer.members.items())
-
-    def causal(self) -> dict[str, CausalAnswerer]:
-        """Return the answerers with a prompt and a local tokenizer, by name: this one, or those of its members."""
-        answerers = {one.name: one.answerer for one in self.members or (self,)}
-        return {name: one for name, one in answerers.items() if isinstance(one, CausalAnswerer)}
+        """The answerers from whose cells its own are computed; none where it stores cells itself."""
+        answerers = getattr(self.answerer, "members", {})  # a user's own answerer need not have any
+        return tuple(Stored(name, member, self.root, self.runner) for name, member in answerers.items())
 
     @property
+    def storing(self) -> tuple[Stored, ...]:
+        """Those that store cells: its members, or where it has none itself."""
+        return self.members or (self,)
+
+    @cached_property
     def store(self) -> Store:
-        """This answerer's own folder; an ensemble's and a cascade's stay empty."""
+        """This answerer's own folder; that of an answerer with members stays empty."""
         return Store(self.root, self.answerer.key)
 
-    def plan(
-        self, wanted: Wanted, block_texts: int, asked: Mask | None = None, timed_from: int = WORTH_TIMING
-    ) -> Plans:
-        """Return the plan that answers what the store lacks of the wanted cells; an ensemble has one for each member.
+    def get(self, grid: Wanted, block_texts: int, title: str | None = None, mask: Mask | None = None) -> Answers:
+        """Return the wanted cells; what the store lacks is answered first, after a line about it with `title`."""
+        plans = self.plan(grid, block_texts, mask)
+        if title is not None:
+            print(self.describe(title, plans), flush=True)
+        self.run(grid, plans, self.name)
+        return self.read(grid, mask)
 
-        `asked` (texts, questions) says which cells are wanted, None: all. A plan of `timed_from` or more cells gets a
-        time, for which a few cells are answered. A cascade's student answers all of its cells now, and its teacher's
-        plan is for those of which it is not sure.
+    def plan(self, grid: Wanted, block_texts: int, mask: Mask | None = None, timed_from: int = WORTH_TIMING) -> Plans:
+        """Return the plan that answers what the store lacks of the wanted cells; one for each member if there are any.
+
+        `mask` (texts, questions) says which cells are grid, None: all. A plan of `timed_from` or more cells gets a
+        time, for which a few cells are answered. Of members in turn, all but the last answer now, as the plans of the
+        following ones depend on their answers.
         """
-        if isinstance(self.answerer, CascadeAnswerer):
-            return self._plan_cascade(self.answerer, wanted, block_texts, asked, timed_from)
-        if self.members:
-            plans = (member.plan(wanted, block_texts, asked, timed_from) for member in self.members)
-            return {name: plan for own in plans for name, plan in own.items()}
-        missing = ~self.store.known(wanted.segment_ids, wanted.question_ids)
-        if asked is not None:
-            missing &= asked
-        n_wanted = missing.size if asked is None else int(asked.sum())
-        plan = replace(make_plan(self.answerer, wanted, missing, block_texts), n_wanted=n_wanted)
-        return {self.name: timed(self.answerer, wanted, plan) if plan.n_missing >= timed_from else plan}
+        if not self.members:
+            missing = self._cells(grid).missing
+            n_wanted = missing.size if mask is None else int(mask.sum())
+            plan = make_plan(self.answerer, grid, missing if mask is None else missing & mask, block_texts)
+            plan = replace(plan, n_wanted=n_wanted)
+            return {self.name: timed(self.answerer, grid, plan) if plan.n_missing >= timed_from else plan}
+        plans: Plans = {}
+        for member, part in self._parts(grid, mask):
+            if self.answerer.in_turn and member is not self.members[-1]:
+                now = member.plan(grid, block_texts, part, timed_from=sys.maxsize)
+                member.run(grid, now, f"{self.name}, {member.name}")
+            plans |= member.plan(grid, block_texts, part, timed_from)
+        return plans
 
     def describe(self, title: str, plans: Plans) -> str:
-        """Return a line for the user for each plan, after `title`; those of an ensemble name the member.
+        """Return a line for the user for each plan, after `title`; those of members name the member.
 
-        A cascade's begin with what it is, and how many calls of its teacher it saves on the wanted cells.
+        They begin with the answerer's claim, if it makes one, and with how many calls of its last member it saves.
         """
         if not self.members:
             return f"{title}: {plans[self.name].describe()}"
         lines = [f"{title}, {name}: {plan.describe()}" for name, plan in plans.items()]
-        if isinstance(self.answerer, CascadeAnswerer):
-            n_cells, n_calls = (plans[member.name].n_wanted for member in self.members)
+        if self.answerer.claim:
+            n_cells, n_calls = (plans[member.name].n_wanted for member in (self.members[0], self.members[-1]))
             lines.insert(0, f"{title}: {self.answerer.claim}; {saved_text(n_cells, n_cells - n_calls)}")
         return "\n".join(lines)
 
-    def run(self, wanted: Wanted, plans: Plans, label: str) -> RunStats:
+    def run(self, grid: Wanted, plans: Plans, label: str) -> RunStats:
         """Answer and publish the plans' blocks, and return what was done; `label` stands before the progress bar.
 
-        The stats of an ensemble are sums over its members, which answer one after the other. Those of a cascade are its
-        teacher's: its student has answered when it was planned.
+        The stats are sums over members, which answer one after the other. Of members in turn only the last one has
+        something left to do: the others answered when they were planned.
         """
-        if not self.members:
-            return self.runner(self, wanted, plans[self.name], label)
-        done = [member.run(wanted, plans, f"{label}, {member.name}") for member in self.members]
-        return RunStats(
-            cells=sum(stats.cells for stats in done),
-            tokens=sum(stats.tokens for stats in done),
-            seconds=sum(stats.seconds for stats in done),
-        )
+        if self.members:
+            done = [member.run(grid, plans, f"{label}, {member.name}") for member in self.members]
+            return RunStats(
+                cells=sum(stats.cells for stats in done),
+                tokens=sum(stats.tokens for stats in done),
+                seconds=sum(stats.seconds for stats in done),
+            )
+        if self.runner:
+            return self.runner(self, grid, plans[self.name], label)
+        return run_plan(self.answerer, self.store, grid, plans[self.name], label)
 
-    def known(self, wanted: Wanted) -> Mask:
+    def known(self, grid: Wanted) -> Mask:
         """Return which of the wanted cells (texts, questions) can be read: all that they are made of is stored."""
-        if isinstance(self.answerer, CascadeAnswerer):
-            student, teacher = (member.known(wanted) for member in self.members)
-            own = self.members[0].store.read(wanted.segment_ids, wanted.question_ids)  # NaN, so unsure, where unknown
-            return np.asarray(student & (self.answerer.sure(own, wanted.questions) | teacher), np.bool_)
-        if self.members:
-            return np.logical_and.reduce([member.known(wanted) for member in self.members])
-        return self.store.known(wanted.segment_ids, wanted.question_ids)
+        if not self.members:
+            return self.store.known(grid.segment_ids, grid.question_ids)
+        known = np.ones((len(grid.texts), len(grid.questions)), np.bool_)
+        for member, part in self._parts(grid, None, complete=False):
+            known &= member.known(grid) if part is None else member.known(grid) | ~part
+        return known
 
-    def read(self, wanted: Wanted, asked: Mask | None = None) -> Answers:
-        """Return the wanted cells from the store alone; StoreError if one (of `asked`, where given) is missing."""
-        if isinstance(self.answerer, CascadeAnswerer):
-            return self._read_cascade(self.answerer, wanted, np.True_ if asked is None else asked)
-        if isinstance(self.answerer, EnsembleAnswerer):
-            return combine_answers([member.read(wanted, asked) for member in self.members], self.answerer.combine)
-        return read_all(self.store, wanted, asked)
+    def read(self, grid: Wanted, mask: Mask | None = None) -> Answers:
+        """Return the wanted cells from the store alone; StoreError if one is missing.
 
-    def answered(self, wanted: Wanted, asked: Mask | None = None) -> NDArray[np.datetime64]:
-        """Return when each text's row was complete, as in `Store.answered`: of an ensemble when its last member's was.
-
-        Of a cascade, the student's cells count, and the teacher's where the student is not sure.
+        Of a `mask` (texts, questions), only its cells must be there; others are NaN where the store lacks them.
         """
-        if isinstance(self.answerer, CascadeAnswerer):
-            student, teacher = self.members
-            unsure = ~self.answerer.sure(student.read(wanted, asked), wanted.questions)
-            mask = unsure if asked is None else unsure & asked
-            return np.maximum(student.answered(wanted, asked), teacher.answered(wanted, mask))
         if self.members:
-            return np.maximum.reduce([member.answered(wanted, asked) for member in self.members])
-        return self.store.answered(wanted.segment_ids, wanted.question_ids, asked)
+            cells = [member.read(grid, part) for member, part in self._parts(grid, mask)]
+            return self.answerer.combine(cells, grid.questions)
+        found = self._cells(grid)
+        n_missing = int((found.missing if mask is None else found.missing & mask).sum())
+        if n_missing:
+            raise StoreError(f"{n_missing} cells are not in {self.store.address}; run `qaemb answers` again")
+        return found.answers
 
-    def figures(self, wanted: Wanted) -> dict[str, float]:
-        """Return what the engine measured; of a cascade also the calls saved on the wanted cells, which are stored."""
-        if not isinstance(self.answerer, CascadeAnswerer):
+    def answered(self, grid: Wanted, mask: Mask | None = None) -> NDArray[np.datetime64]:
+        """Return when each text's row was complete, as in `Cells.answered`; with members, when the last of them was."""
+        if not self.members:
+            return self._cells(grid).answered(mask)
+        return np.maximum.reduce([member.answered(grid, part) for member, part in self._parts(grid, mask)])
+
+    def sources(self, grid: Wanted) -> tuple[NDArray[np.int32], list[tuple[str, Provenance | None]]]:
+        """Return for each cell its block's place in a list (-1: none), and that list: names and provenances."""
+        cells = self._cells(grid)
+        return cells.number, cells.blocks
+
+    def figures(self, grid: Wanted) -> dict[str, float]:
+        """Return what the engine measured and, of members in turn, the calls saved on the wanted cells."""
+        if not self.members or not self.answerer.in_turn:
             return self.answerer.figures
-        sure = self.answerer.sure(self.members[0].read(wanted), wanted.questions)
-        return self.answerer.figures | self.answerer.savings(sure.size, int(sure.sum()))
+        *_, (_, part) = self._parts(grid, None)
+        assert part is not None
+        return self.answerer.figures | self.answerer.savings(part.size, part.size - int(part.sum()))
 
-    def _plan_cascade(
-        self, cascade: CascadeAnswerer, wanted: Wanted, block_texts: int, asked: Mask | None, timed_from: int
-    ) -> Plans:
-        """Let the student answer, and return the plans of both: nothing is left of the student's."""
-        student, teacher = self.members
-        now = student.plan(wanted, block_texts, asked, timed_from=sys.maxsize)
-        student.run(wanted, now, f"{self.name}, {student.name}")
-        unsure = ~cascade.sure(student.read(wanted, asked), wanted.questions)
-        if asked is not None:
-            unsure &= asked
-        plans = [own.plan(wanted, block_texts, mask, timed_from) for own, mask in ((student, asked), (teacher, unsure))]
-        return plans[0] | plans[1]
+    def _cells(self, grid: Wanted) -> Cells:
+        """Return what the store has of a grid by now; a block is not read again for the same `grid`."""
+        before = self._last[0][1] if self._last and self._last[0][0] is grid else None
+        cells = self.store.cells(grid.segment_ids, grid.question_ids, before)
+        self._last[:] = [(grid, cells)]
+        return cells
 
-    def _read_cascade(self, cascade: CascadeAnswerer, wanted: Wanted, asked: Mask | np.bool_) -> Answers:
-        """Return the asked cells, the others NaN: whose they are is not known before the student has answered them."""
-        student, teacher = self.members
-        mask = np.broadcast_to(asked, (len(wanted.texts), len(wanted.questions)))
-        own = student.read(wanted, mask)
-        sure = cascade.sure(own, wanted.questions)
-        found = merge(own, teacher.read(wanted, ~sure & mask), sure)
-        return Answers(*(np.where(mask, values, np.float32(np.nan)) for values in (found.margin, found.mass)))
+    def _parts(self, grid: Wanted, mask: Mask | None, complete: bool = True) -> Iterator[tuple[Stored, Mask | None]]:
+        """Yield each member and the cells that are wanted of it, None: all. In turn: those that are open by then.
+
+        `complete`: StoreError where a grid cell is missing that decides what is open; else it counts as open.
+        """
+        cells: list[Answers] = []
+        for member in self.members:
+            part = mask
+            if cells:
+                open_cells = self.answerer.open_cells(cells, grid.questions)
+                part = open_cells if mask is None else open_cells & mask
+            yield member, part
+            if self.answerer.in_turn and member is not self.members[-1]:
+                cells.append(member.read(grid, part) if complete else member._cells(grid).answers)

@@ -1,9 +1,4 @@
-"""Commands about models, prompts and answers.
-
-Commands about bought answers: what the store has, whether it is sound, and how answers travel.
-
-Commands about drift: a version of a job's answers as reference, and what moved since.
-"""
+"""Commands about models, prompts and answers: answering, the store, exchange, and drift against a reference version."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from qaemb.answers import Answerer
 from qaemb.answers.engines.shared import SharedAnswerer
 from qaemb.answers.engines.student import StudentAnswerer
 from qaemb.distill.lm.adapter import merge_adapter
-from qaemb.settings import AnswererSettings
+from qaemb.settings import CausalAnswererSettings, StudentAnswererSettings
 
 
 class _OpenedStudent:
@@ -32,7 +32,7 @@ class _OpenedStudent:
 def open_student(student: Path, model: Path | None, options: Mapping[str, Any]) -> _OpenedStudent:
     """Return the student in a folder on the encoder in another; `options` are further settings of the answerer."""
     assert model is not None
-    settings = AnswererSettings(engine="student", model="encoder", student=f"{student.as_posix()}", **options)
+    settings = StudentAnswererSettings(engine="student", model="encoder", student=f"{student.as_posix()}", **options)
     answerer = StudentAnswerer(settings, model)
     return _OpenedStudent(answerer, [question.text for question in answerer.student.questions])
 
@@ -43,7 +43,7 @@ def open_language_model(adapter: Path, model: Path | None, options: Mapping[str,
     with tempfile.TemporaryDirectory() as folder:
         merged = Path(folder) / "model"
         merge_adapter(model, adapter, merged, "student")
-        settings = AnswererSettings(engine="shared", model="student", prompt=str(options["prompt"]))
+        settings = CausalAnswererSettings(engine="shared", model="student", prompt=str(options["prompt"]))
         answerer = SharedAnswerer(settings, merged)
         answerer.answer(["-"], ["Is it?"])  # loads all that is in the folder
     return _OpenedStudent(answerer)

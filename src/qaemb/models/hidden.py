@@ -65,8 +65,8 @@ class HiddenStates:
                 f"model `{self.info.name}` has no layer {readout[0]}: layers are 0 (the input of the first) to {n}, or "
                 f"{-n - 1} to -1 from the end"
             )
-        wanted = [readout, *(other for other in also if -n - 1 <= other[0] <= n)]
-        self._readouts = list(dict.fromkeys((layer % (n + 1), pooling) for layer, pooling in wanted))
+        readouts = [readout, *(other for other in also if -n - 1 <= other[0] <= n)]
+        self._readouts = list(dict.fromkeys((layer % (n + 1), pooling) for layer, pooling in readouts))
         self._n_layers = n
 
     @property
@@ -77,8 +77,8 @@ class HiddenStates:
     @property
     def specs(self) -> list[dict[str, Any]]:
         """What changes a vector, for each layer and pooling: these, the model, and what it computes in."""
-        own = {"family": "hidden", "model_digest": self.info.digest, "dtype": self._dtype, "version": _VERSION}
-        return [{**own, "layer": layer, "pooling": pooling} for layer, pooling in self._readouts]
+        spec = {"family": "hidden", "model_digest": self.info.digest, "dtype": self._dtype, "version": _VERSION}
+        return [{**spec, "layer": layer, "pooling": pooling} for layer, pooling in self._readouts]
 
     def vectors(self, texts: Sequence[str], progress: Progress | None = None) -> list[NDArray[np.float32]]:
         """Return for each layer and pooling float32 (texts, d); BadInput names a text that is empty.
@@ -88,17 +88,17 @@ class HiddenStates:
         import torch
 
         check_inputs(texts, ["-"])
-        rows, own = self._token_ids(texts)
-        found = [np.empty((len(rows), self._width), np.float32) for _ in self._readouts]
+        rows, is_text = self._token_ids(texts)
+        vectors = [np.empty((len(rows), self._width), np.float32) for _ in self._readouts]
         budget = _BATCH_TOKENS[self._model.device.type]
         with torch.inference_mode(), cpu_threads(None):
             for batch in length_batches([len(row) for row in rows], budget):
-                pooled = self._pooled([rows[number] for number in batch], [own[number] for number in batch])
-                for values, vectors in zip(found, pooled, strict=True):
-                    values[batch] = vectors
+                pooled = self._pooled([rows[number] for number in batch], [is_text[number] for number in batch])
+                for values, part in zip(vectors, pooled, strict=True):
+                    values[batch] = part
                 if progress:
                     progress(len(batch))
-        return found
+        return vectors
 
     @cached_property
     def _config(self) -> PretrainedConfig:
@@ -140,12 +140,12 @@ class HiddenStates:
         """What stands before every text of a causal model, where its tokenizer puts nothing there itself."""
         probe = self._tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
         ids = (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id)
-        known = [token for token in ids if token is not None]
-        return known[:1] if self.info.kind == "causal" and not probe[0] else []
+        starts = [token for token in ids if token is not None]
+        return starts[:1] if self.info.kind == "causal" and not probe[0] else []
 
     def _token_ids(self, texts: Sequence[str]) -> tuple[list[list[int]], list[list[bool]]]:
         """Return the token ids of each text, and which of them are the text's own; where none is, all are."""
-        found = self._tokenizer(
+        encoded = self._tokenizer(
             list(texts),
             split_special_tokens=True,
             return_special_tokens_mask=True,
@@ -154,22 +154,22 @@ class HiddenStates:
             padding=False,
             verbose=False,
         )
-        rows, own = [], []
-        for text, ids, added in zip(texts, found["input_ids"], found["special_tokens_mask"], strict=True):
+        rows, is_text = [], []
+        for text, ids, added in zip(texts, encoded["input_ids"], encoded["special_tokens_mask"], strict=True):
             row, markers = [*self._start, *ids], [*(1 for _ in self._start), *added]
             if not row:
                 raise BadInput(f"the tokenizer of model `{self.info.name}` leaves nothing of {text!r}; remove it")
             rows.append(row)
-            own.append([not marker or all(markers) for marker in markers])
-        return rows, own
+            is_text.append([not marker or all(markers) for marker in markers])
+        return rows, is_text
 
-    def _pooled(self, rows: list[list[int]], own: list[list[bool]]) -> list[NDArray[np.float32]]:
+    def _pooled(self, rows: list[list[int]], is_text: list[list[bool]]) -> list[NDArray[np.float32]]:
         import torch
 
         from qaemb.models.kv import padded
 
         ids, mask = padded(rows, self._model.device)
-        text, _ = padded([[int(value) for value in row] for row in own], self._model.device)
+        text, _ = padded([[int(value) for value in row] for row in is_text], self._model.device)
         states = self._model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
         places = torch.arange(ids.shape[1], device=ids.device)
         last = (text * places == (text * places).amax(1, keepdim=True)) & (text == 1)

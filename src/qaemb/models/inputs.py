@@ -1,4 +1,4 @@
-"""How much goes through the model in one pass: pure arithmetic on lengths and times."""
+"""What models have in common: checks of texts and questions, CPU threads, and how much goes through in one pass."""
 
 from __future__ import annotations
 
@@ -91,7 +91,8 @@ def _runs(lengths: Sequence[int], fits: Callable[[int, int], bool]) -> list[list
     return runs
 
 
-Progress = Callable[[int], None]
+Progress = Callable[[int], object]
+"""Called with the number of cells (or texts) finished since the last call."""
 
 
 def check_inputs(texts: Sequence[str], questions: Sequence[str]) -> None:

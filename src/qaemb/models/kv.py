@@ -10,7 +10,7 @@ from transformers.cache_utils import DynamicLayer
 from qaemb.errors import BadInput
 
 
-class FixedLayer(DynamicLayer):
+class _FixedLayer(DynamicLayer):
     """One layer's keys and values of prefixes; new ones are joined to them for the attention, and never kept.
 
     The joined keys live for one layer's attention only, so the memory of a pass does not grow with the number of
@@ -32,7 +32,7 @@ class FixedLayer(DynamicLayer):
 
 def fixed_cache(cache: DynamicCache, rows: slice) -> Cache:
     """Return a cache over some rows of another, without a copy, which keeps what it was made with."""
-    return Cache(layers=[FixedLayer(keys[rows], values[rows]) for keys, values in _states(cache)])
+    return Cache(layers=[_FixedLayer(keys[rows], values[rows]) for keys, values in _states(cache)])
 
 
 def repeated_cache(cache: DynamicCache, n: int) -> DynamicCache:

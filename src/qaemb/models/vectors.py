@@ -51,7 +51,7 @@ class VectorSource(Protocol):
 
 
 @dataclass(frozen=True)
-class VectorFolder:
+class _VectorFolder:
     """The vectors of one spec."""
 
     root: Path
@@ -62,18 +62,18 @@ class VectorFolder:
         """Where the files are."""
         return self.root / json_id(self.spec)
 
-    def read(self, wanted: Collection[str]) -> dict[str, Matrix]:
-        """Return segment id -> vector (d,) of those wanted texts that stand in a sound file.
+    def read(self, segment_ids: Collection[str]) -> dict[str, Matrix]:
+        """Return segment id -> vector (d,) of those texts that stand in a sound file.
 
         Files that are not sound are named and removed. StoreError if a file can't be read or does not belong here.
         """
-        found: dict[str, Matrix] = {}
+        by_id: dict[str, Matrix] = {}
         for table in self._tables():
             ids, vectors = _content(table)
-            rows = [row for row, segment_id in enumerate(ids) if segment_id in wanted and segment_id not in found]
-            own = vectors if len(rows) == len(ids) else vectors[rows]  # a copy: the others need not stay in memory
-            found.update(zip((ids[row] for row in rows), own, strict=True))
-        return found
+            rows = [row for row, segment_id in enumerate(ids) if segment_id in segment_ids and segment_id not in by_id]
+            selected = vectors if len(rows) == len(ids) else vectors[rows]  # a copy: the others need not stay in memory
+            by_id.update(zip((ids[row] for row in rows), selected, strict=True))
+        return by_id
 
     def ids(self) -> set[str]:
         """Return the segment ids of all texts in sound files; errors as in `read`."""
@@ -116,30 +116,26 @@ def vectors_of(source: VectorSource, texts: Sequence[str], root: Path | None) ->
     QaembError if the model gives a vector that is not finite.
     """
     ids = [text_id(text) for text in texts]
-    folders = [VectorFolder(root, spec) for spec in source.specs] if root else []
-    own = folders[0].read(set(ids)) if folders else {}
-    new = {segment_id: text for segment_id, text in zip(ids, texts, strict=True) if segment_id not in own}
+    folders = [_VectorFolder(root, spec) for spec in source.specs] if root else []
+    vectors_by_id = folders[0].read(set(ids)) if folders else {}
+    new = {segment_id: text for segment_id, text in zip(ids, texts, strict=True) if segment_id not in vectors_by_id}
     todo, done = list(new.items()), len(set(ids)) - len(new)
-    known = [set(own), *(folder.ids() for folder in folders[1:])] if new else []
+    kept_ids = [set(vectors_by_id), *(folder.ids() for folder in folders[1:])] if new else []
     with tqdm(total=len(todo) + done, initial=done, desc=f"embed {source.name}", unit="text") as bar:
-
-        def told(n_texts: int) -> None:
-            bar.update(n_texts)
-
         for start in range(0, len(todo), _BLOCK):
             block = dict(todo[start : start + _BLOCK])
-            made = source.vectors(list(block.values()), told)
+            made = source.vectors(list(block.values()), bar.update)
             _check_finite(made, list(block.values()))
-            for folder, have, vectors in zip(folders, known, made, strict=False):
-                _put_lacking(folder, have, list(block), vectors)
-            own |= zip(block, made[0], strict=True)
-    return np.stack([own[segment_id] for segment_id in ids])
+            for folder, have, vectors in zip(folders, kept_ids, made, strict=False):
+                _put_missing(folder, have, list(block), vectors)
+            vectors_by_id |= zip(block, made[0], strict=True)
+    return np.stack([vectors_by_id[segment_id] for segment_id in ids])
 
 
-def _put_lacking(folder: VectorFolder, have: Collection[str], ids: Sequence[str], vectors: Matrix) -> None:
-    lacking = [number for number, segment_id in enumerate(ids) if segment_id not in have]
-    if lacking:
-        folder.put([ids[number] for number in lacking], vectors[lacking])
+def _put_missing(folder: _VectorFolder, have: Collection[str], ids: Sequence[str], vectors: Matrix) -> None:
+    missing = [number for number, segment_id in enumerate(ids) if segment_id not in have]
+    if missing:
+        folder.put([ids[number] for number in missing], vectors[missing])
 
 
 def _check_finite(made: Sequence[Matrix], texts: Sequence[str]) -> None:

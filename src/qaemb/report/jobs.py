@@ -54,7 +54,7 @@ def read_job(name: str, job: AnswersJob, answerer: AnswererSettings, places: Job
         grades=_grades(places.validation / "grades.csv"),
         data_docs=_page(places, "index.html"),
         drift=_drift(places, verdict),
-        student=answerer.student,
+        student=answerer.student_name,
         approximates=spec.get("approximates", {}).get("claim"),
     )
 
@@ -65,7 +65,7 @@ def _model(answerer: AnswererSettings, spec: dict[str, Any]) -> str:
         infos = dict(zip(spec.get("members", []), spec.get("model", []), strict=False))
         members = {member: infos.get(member) for member in answerer.parts}
         return ", ".join(f"{member} ({info['name']})" if info else member for member, info in members.items())
-    return answerer.model or (answerer.server.model if answerer.server else "")
+    return answerer.model_name
 
 
 def _grades(path: Path) -> pd.DataFrame | None:

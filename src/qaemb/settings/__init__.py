@@ -13,11 +13,21 @@ from qaemb.settings.answers import (
     AnswererSettings,
     AnswersJob,
     AnswersSettings,
+    AnyModel,
+    CascadeAnswererSettings,
     CascadeSettings,
+    CausalAnswererSettings,
+    EnsembleAnswererSettings,
+    FolderModelSettings,
+    HubModelSettings,
     ModelSettings,
+    PublishedAnswererSettings,
     RaySettings,
+    ServerAnswererSettings,
     ServerSettings,
+    StudentAnswererSettings,
     VllmSettings,
+    WheelModelSettings,
 )
 from qaemb.settings.base import Section, key_of
 from qaemb.settings.data import (
@@ -52,7 +62,9 @@ __all__ = [
     "AnswererSettings",
     "AnswersJob",
     "AnswersSettings",
+    "CascadeAnswererSettings",
     "CascadeSettings",
+    "CausalAnswererSettings",
     "ClassificationTask",
     "ClusteringTask",
     "DatasetSettings",
@@ -60,29 +72,36 @@ __all__ = [
     "DownstreamSettings",
     "DriftSettings",
     "EncodeSettings",
+    "EnsembleAnswererSettings",
     "FeaturesSettings",
     "FinetuneSettings",
+    "FolderModelSettings",
     "HeadsStudent",
+    "HubModelSettings",
     "InterpretSettings",
     "LmSettings",
     "LmStudent",
     "MiniatureSettings",
     "ModelSettings",
     "PublishSettings",
+    "PublishedAnswererSettings",
     "QuestionsSettings",
     "RaySettings",
     "ReportSettings",
     "RetrievalTask",
     "SegmentationSettings",
     "SelectSettings",
+    "ServerAnswererSettings",
     "ServerSettings",
     "Settings",
     "SimilarityTask",
     "SpaceSettings",
+    "StudentAnswererSettings",
     "StudentSettings",
     "TaskSettings",
     "ValidateSettings",
     "VllmSettings",
+    "WheelModelSettings",
     "describe_errors",
     "load_settings",
 ]
@@ -95,7 +114,7 @@ class Settings(Section):
     dataset: DatasetSettings
     segments: dict[str, SegmentationSettings]
     questions: QuestionsSettings = QuestionsSettings()
-    model: dict[str, ModelSettings]
+    model: dict[str, AnyModel]
     answers: AnswersSettings
     validate_: ValidateSettings = Field(ValidateSettings(), alias="validate")
     features: FeaturesSettings
@@ -182,3 +201,16 @@ def describe_errors(path: Path, error: ValidationError, values: Any, section: st
         else:
             lines.append(f"{path}: {key + ': ' if key else ''}{item['msg'].removeprefix('Value error, ')}")
     return "\n".join(lines)
+
+
+def _key(values: Any, error: Any) -> str:
+    """Return the dotted key that an error is about: without the names of kinds, which pydantic adds to the place."""
+    parts = []
+    for part in error["loc"]:
+        inside = part in values if isinstance(values, dict) else isinstance(values, list) and isinstance(part, int)
+        if inside or (part is error["loc"][-1] and error["type"] == "missing"):
+            parts.append(str(part))
+            values = values[part] if inside and not (isinstance(values, list) and part >= len(values)) else None
+    if error["type"].startswith("union_tag"):  # the key that says the kind is missing or wrong
+        parts.append(error["ctx"]["discriminator"].strip("'"))
+    return ".".join(parts)

@@ -1,11 +1,7 @@
-"""`qaemb answers export|import`: a job's matrix as a folder that travels, and such a folder taken in as published.
-
-`qaemb answers show`: every answer that the store has about a segment, and how each was made.
-"""
+"""`qaemb answers export|import|show`: answers as a folder that travels, and all stored answers about a text."""
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -17,17 +13,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit
 from tqdm import tqdm
 
-from qaemb.answers import CascadeAnswerer, open_answerer
 from qaemb.answers.blocks import Provenance
 from qaemb.answers.export import Export, read_export, write_export
 from qaemb.answers.store import Store, store_keys
-from qaemb.errors import BadInput, QaembError, StoreError
+from qaemb.errors import BadInput, QaembError
 from qaemb.files import atomic_folder, read_table
 from qaemb.identity import text_id
 from qaemb.settings import Settings
-from qaemb.stages.answers import Job, job_spec, open_job
+from qaemb.stages.answers import Job, answerer_opener, job_spec, open_job
 from qaemb.workspace import Workspace
 
 
@@ -37,23 +33,23 @@ def export_job(settings: Settings, workspace: Workspace, job: str, folder: Path)
     StoreError if the store lacks a cell, BadInput if the folder is there already.
     """
     opened = open_job(settings, workspace, job)
-    found = opened.stored.read(opened.wanted)
+    answers = opened.stored.read(opened.grid)
     block, blocks = _blocks(opened)
     export = Export(
         answerer=opened.settings.answerer,
         key=opened.stored.answerer.key,
         spec=opened.stored.answerer.spec,
-        segment_ids=opened.wanted.segment_ids,
+        segment_ids=opened.grid.segment_ids,
         questions=[{"question_id": q.question_id, "name": q.name, "text": q.text} for q in opened.questions],
-        margin=found.margin,
-        mass=found.mass,
+        margin=answers.margin,
+        mass=answers.mass,
         block=block,
         blocks=blocks,
         exported_at=datetime.now(UTC).isoformat(timespec="seconds"),
         about=_about(settings, opened),
     )
     write_export(export, folder)
-    rows, columns = found.margin.shape
+    rows, columns = answers.margin.shape
     print(f"export: {rows:,} segments x {columns} questions of `{export.answerer}` (key {export.key}) in {folder}")
 
 
@@ -88,19 +84,15 @@ def _blocks(job: Job) -> tuple[NDArray[np.int32] | None, list[dict[str, Any]]]:
     """Return for each cell the number of its block, and what is known of the blocks; nothing of a composed answerer."""
     if job.stored.members:
         return None, []
-    number, blocks = job.stored.store.sources(job.wanted.segment_ids, job.wanted.question_ids)
-    if (number < 0).any():
-        raise StoreError(f"a block of {job.stored.store.address} went missing meanwhile; export again")
-    made = ((block.name, block.provenance) for block in blocks)
-    return number, [{"name": name, **(asdict(provenance) if provenance else {})} for name, provenance in made]
+    number, blocks = job.stored.sources(job.grid)
+    return number, [{"name": name, **(asdict(provenance) if provenance else {})} for name, provenance in blocks]
 
 
 def _about(settings: Settings, job: Job) -> dict[str, Any]:
     """Return what the matrix is: job, segmentation, set, models, and of a cascade what it approximates."""
-    measured = job.stored.figures(job.wanted) if isinstance(job.stored.answerer, CascadeAnswerer) else {}
-    told = job_spec(job, measured)
-    own = {name: value for name, value in told.items() if name not in ("key", "spec", "questions", "answerer")}
-    return {"dataset": settings.dataset.name, "qaemb": version("qaemb"), **own}
+    spec = job_spec(job, job.stored.figures(job.grid))
+    rest = {name: value for name, value in spec.items() if name not in ("key", "spec", "questions", "answerer")}
+    return {"dataset": settings.dataset.name, "qaemb": version("qaemb"), **rest}
 
 
 @dataclass(frozen=True)
@@ -121,18 +113,18 @@ def show(settings: Settings, workspace: Workspace, segment: str, question: str |
     """
     segment_id, text = _segment(settings, workspace, segment)
     names = _question_names(workspace)
-    wanted = None if question is None else _question(names, question)
+    question_id = None if question is None else _question(names, question)
     print(f"segment {segment_id}: {text!r}")
     answerers = _answerer_names(settings, workspace)
-    address, n_found = workspace.store(settings.answers.store), 0
+    address, n_answers = workspace.store(settings.answers.store), 0
     for key in tqdm(store_keys(address), desc="show", unit="answerer", leave=False):
         store = Store(address, key)
-        found = [one for one in _answers(store, segment_id) if wanted in (None, one.question_id)]
-        if found:
+        answers = [one for one in _answers(store, segment_id) if question_id in (None, one.question_id)]
+        if answers:
             print(f"\n{answerers.get(key, 'an answerer that is not in params.yaml')}, key {key}: {_spec(store.spec())}")
-            print(_lines(found, names))
-        n_found += len(found)
-    if not n_found:
+            print(_lines(answers, names))
+        n_answers += len(answers)
+    if not n_answers:
         print(f"no answer in {address}")
 
 
@@ -145,9 +137,9 @@ def _answers(store: Store, segment_id: str) -> Iterator[_Answer]:
         row = segments.index(segment_id)
         new = [name for name in block.question_ids if name not in seen]  # of blocks that overlap the first counts
         seen.update(new)
-        own = block.answers(new)
+        answers = block.answers(new)
         for column, name in enumerate(new):
-            margin, mass = float(own.margin[row, column]), float(own.mass[row, column])
+            margin, mass = float(answers.margin[row, column]), float(answers.mass[row, column])
             yield _Answer(name, margin, mass, block.name, block.provenance)
 
 
@@ -160,7 +152,7 @@ def _lines(answers: list[_Answer], names: Mapping[str, tuple[str, str]]) -> str:
             {
                 "question": names.get(one.question_id, (one.question_id, ""))[0],
                 "answer": "yes" if one.margin > 0 else "no",
-                "P(yes)": f"{1 / (1 + math.exp(-min(max(one.margin, -500.0), 500.0))):.4f}",
+                "P(yes)": f"{expit(one.margin):.4f}",
                 "margin": f"{one.margin:.4f}",
                 "mass": f"{one.mass:.4f}",
                 "answered": made.answered_at if made else "unknown",
@@ -177,34 +169,35 @@ def _spec(spec: Mapping[str, Any] | None) -> str:
     if spec is None:
         return "spec.json is missing"
     prompt = spec.get("prompt")
-    told = dict(spec) | ({"prompt": prompt.get("name", "?")} if isinstance(prompt, dict) else {})
-    return ", ".join(f"{name} {value}" for name, value in told.items() if isinstance(value, str | int | float))
+    shown = dict(spec) | ({"prompt": prompt.get("name", "?")} if isinstance(prompt, dict) else {})
+    return ", ".join(f"{name} {value}" for name, value in shown.items() if isinstance(value, str | int | float))
 
 
-def _segment(settings: Settings, workspace: Workspace, wanted: str) -> tuple[str, str]:
+def _segment(settings: Settings, workspace: Workspace, name: str) -> tuple[str, str]:
     texts: dict[str, str] = {}
-    for name in settings.segments:
-        if (workspace.segments(name) / "segments.parquet").exists():
-            table = read_table(workspace.segments(name) / "segments.parquet", ["segment_id", "text"])
+    for segmentation in settings.segments:
+        path = workspace.segments(segmentation) / "segments.parquet"
+        if path.exists():
+            table = read_table(path, ["segment_id", "text"])
             texts.update(zip(table["segment_id"], table["text"], strict=True))
-    own = text_id(wanted)
-    found = [own] if own in texts else [name for name in texts if name.startswith(wanted)]
-    if len(found) != 1:
-        problem = f"{len(found)} segments begin so" if found else "no segment has this id or text"
-        raise BadInput(f"`{wanted}`: {problem}; give an id of data/work/segments/NAME/segments.parquet, or its text")
-    return found[0], texts[found[0]]
+    of_text = text_id(name)
+    ids = [of_text] if of_text in texts else [segment_id for segment_id in texts if segment_id.startswith(name)]
+    if len(ids) != 1:
+        problem = f"{len(ids)} segments begin so" if ids else "no segment has this id or text"
+        raise BadInput(f"`{name}`: {problem}; give an id of data/work/segments/NAME/segments.parquet, or its text")
+    return ids[0], texts[ids[0]]
 
 
 def _question_names(workspace: Workspace) -> dict[str, tuple[str, str]]:
     table = read_table(workspace.questions / "questions.parquet", ["question_id", "name", "text"])
-    return {str(own): (str(name), str(text)) for own, name, text in table.itertuples(index=False)}
+    return {str(key): (str(name), str(text)) for key, name, text in table.itertuples(index=False)}
 
 
-def _question(names: Mapping[str, tuple[str, str]], wanted: str) -> str:
-    found = [question_id for question_id, own in names.items() if wanted in (question_id, *own)]
-    if not found:
-        raise BadInput(f"no question `{wanted}`; give a name, id or text of data/work/questions/questions.parquet")
-    return found[0]
+def _question(names: Mapping[str, tuple[str, str]], question: str) -> str:
+    ids = [question_id for question_id, name_and_text in names.items() if question in (question_id, *name_and_text)]
+    if not ids:
+        raise BadInput(f"no question `{question}`; give a name, id or text of data/work/questions/questions.parquet")
+    return ids[0]
 
 
 def _answerer_names(settings: Settings, workspace: Workspace) -> dict[str, str]:
@@ -212,8 +205,7 @@ def _answerer_names(settings: Settings, workspace: Workspace) -> dict[str, str]:
     names = {}
     for name in settings.answers.spec:
         try:
-            answerer = open_answerer(name, settings.answers.spec, workspace.model, workspace.root)
-            names[answerer.key] = name
+            names[answerer_opener(settings, workspace)(name).key] = name
         except QaembError:
             continue  # its model is not made here; its answers are shown without a name
     return names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +12,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from qaemb.answers import Answerer, open_answerer
+from qaemb.answers import Answerer
 from qaemb.answers.blobs import FolderBlobs
 from qaemb.answers.plan import Wanted
 from qaemb.answers.store import Store, store_keys
-from qaemb.answers.stored import Stored
 from qaemb.errors import QaembError, StoreError
 from qaemb.files import read_table
 from qaemb.identity import text_id
 from qaemb.questions import load_set
 from qaemb.settings import AnswersJob, Settings
-from qaemb.stages.answers import Job, open_job
+from qaemb.stages.answers import Job, open_job, open_stored
 from qaemb.tasks import read_task
 from qaemb.workspace import Workspace
 
@@ -75,13 +74,13 @@ def repair(settings: Settings, workspace: Workspace) -> None:
         if not (workspace.answers(name) / "margin.parquet").exists():
             continue  # never finished, so that what it lacks is more than what was damaged
         job = open_job(settings, workspace, name)
-        concerned = [own for own in job.stored.members or (job.stored,) if own.answerer.key in keys]
-        for own in concerned:
-            own.store.describe(own.answerer.spec)
-        if concerned:
-            plans = job.stored.plan(job.wanted, settings.answers.block_texts)
+        damaged = [one for one in job.stored.storing if one.answerer.key in keys]
+        for one in damaged:
+            one.store.describe(one.answerer.spec)
+        if damaged:
+            plans = job.stored.plan(job.grid, settings.answers.block_texts)
             print(job.stored.describe(f"repair, {name}", plans), flush=True)
-            job.stored.run(job.wanted, plans, name)
+            job.stored.run(job.grid, plans, name)
     print(f"repair: {address} is sound again; cells that no job with a matrix needs were not answered anew")
 
 
@@ -137,37 +136,37 @@ def _coverage(settings: Settings, workspace: Workspace, names: list[str]) -> lis
     """Return lines about jobs of one answerer and segmentation: their cells, then the share per story and set."""
     jobs = [open_job(settings, workspace, name) for name in names]
     sets = [str(name) for name in read_table(workspace.questions / "sets.parquet", ["set"])["set"].unique()]
-    wanted, places = _everything(workspace, jobs[0], sets)
-    known = jobs[0].stored.known(wanted)
+    grid, places = _everything(workspace, jobs[0], sets)
+    known = jobs[0].stored.known(grid)
     lines = []
     for job in jobs:
-        own = known[:, places[job.settings.set]]
+        cells = known[:, places[job.settings.set]]
         lines.append(
-            f"  {job.name}: {int(own.sum()):,} of {own.size:,} cells, set {job.settings.set}, "
+            f"  {job.name}: {int(cells.sum()):,} of {cells.size:,} cells, set {job.settings.set}, "
             f"key {job.stored.answerer.key}"
         )
     shown = {name: columns for name, columns in places.items() if known[:, columns].any()}
-    return lines + (_table(workspace, jobs[0].settings, wanted, known, shown) if shown else [])
+    return lines + (_table(workspace, jobs[0].settings, grid, known, shown) if shown else [])
 
 
 def _everything(workspace: Workspace, job: Job, sets: list[str]) -> tuple[Wanted, dict[str, list[int]]]:
     """Return the job's segments with the questions of all sets, and the columns of each set."""
     questions = {name: load_set(workspace.questions, name) for name in sets}
-    texts = {question.question_id: question.text for own in questions.values() for question in own}
+    texts = {question.question_id: question.text for members in questions.values() for question in members}
     column = {name: number for number, name in enumerate(texts)}
-    wanted = Wanted(job.wanted.segment_ids, job.wanted.texts, list(texts), list(texts.values()))
-    return wanted, {name: [column[question.question_id] for question in own] for name, own in questions.items()}
+    grid = replace(job.grid, question_ids=list(texts), questions=list(texts.values()))
+    return grid, {name: [column[one.question_id] for one in members] for name, members in questions.items()}
 
 
 def _table(
-    workspace: Workspace, job: AnswersJob, wanted: Wanted, known: NDArray[np.bool_], sets: dict[str, list[int]]
+    workspace: Workspace, job: AnswersJob, grid: Wanted, known: NDArray[np.bool_], sets: dict[str, list[int]]
 ) -> list[str]:
     """Return a line per story with the share of cells known of each set; stories that are alike share a line."""
     occurrences = read_table(workspace.segments(job.segmentation) / "occurrences.parquet", ["story", "segment_id"])
-    rows = pd.Series(range(len(wanted.segment_ids)), index=list(wanted.segment_ids))
+    rows = pd.Series(range(len(grid.segment_ids)), index=list(grid.segment_ids))
     alike: dict[tuple[float, ...], list[str]] = {}
-    for story, own in occurrences.groupby("story", sort=False):
-        cells = known[rows[own["segment_id"].unique()].to_numpy()]
+    for story, of_story in occurrences.groupby("story", sort=False):
+        cells = known[rows[of_story["segment_id"].unique()].to_numpy()]
         alike.setdefault(tuple(float(cells[:, columns].mean()) for columns in sets.values()), []).append(str(story))
     width = max(10, *map(len, sets)) + 2
     lines = [" " * 28 + "".join(f"{name:>{width}}" for name in sets)]
@@ -208,8 +207,7 @@ def _current(settings: Settings, workspace: Workspace) -> tuple[set[str], set[st
 
 def _answerers(settings: Settings, workspace: Workspace) -> Iterator[Answerer]:
     for name in settings.answers.spec:
-        answerer = open_answerer(name, settings.answers.spec, workspace.model, workspace.root)
-        yield from (own.answerer for own in Stored(name, answerer, "").members or (Stored(name, answerer, ""),))
+        yield from (one.answerer for one in open_stored(settings, workspace, name).storing)
 
 
 def _unfinished(address: str | Path) -> list[Path]:

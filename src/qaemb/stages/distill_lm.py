@@ -15,7 +15,7 @@ from qaemb.distill.grades import grade_student
 from qaemb.errors import BadParameter
 from qaemb.files import read_json, write_json, write_table
 from qaemb.models.folder import read_model_info
-from qaemb.settings import AnswererSettings, LmStudent, Settings
+from qaemb.settings import CausalAnswererSettings, LmStudent, Settings
 from qaemb.tracking import RunRecord, StudentModel, StudentWeights, Tracker, data_tags
 from qaemb.workspace import Workspace
 
@@ -89,7 +89,7 @@ def _grade(spec: LmStudent, result: LmResult, test: TeacherCells) -> pd.DataFram
     """Return the grades of the merged model, which answers through engine `shared` as every model does."""
     rows = np.unique(np.linspace(0, len(test.texts) - 1, _TEST_TEXTS).astype(int))
     sample = test.rows(rows)
-    answerer = AnswererSettings(engine="shared", model="student", prompt=spec.lm.prompt)
+    answerer = CausalAnswererSettings(engine="shared", model="student", prompt=spec.lm.prompt)
     answers = build_answerer("student", answerer, result.model).answer(sample.texts, sample.questions)
     return grade_student(answers.margin, sample, spec.seed)
 

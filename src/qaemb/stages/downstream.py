@@ -7,16 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qaemb.answers import Answers, open_answerer
+from qaemb.answers import Answers
 from qaemb.answers.plan import Wanted
-from qaemb.answers.stored import Stored
 from qaemb.errors import require
 from qaemb.files import atomic_folder, write_json
-from qaemb.identity import text_id
 from qaemb.models.encoder import Encoder
 from qaemb.models.vectors import vectors_of
 from qaemb.questions import Question, load_set
 from qaemb.settings import Settings, TaskSettings
+from qaemb.stages.answers import open_stored
 from qaemb.tasks import Features, TaskResult, evaluate_task, read_task
 from qaemb.tracking import RunRecord, Tracker, data_tags
 from qaemb.workspace import Workspace
@@ -76,18 +75,9 @@ def _answers(
     questions: list[Question],
 ) -> Answers:
     """Return the answers (texts, questions); cells that the store lacks are answered first."""
-    answerer = open_answerer(spec.answerer, settings.answers.spec, workspace.model, workspace.root)
-    stored = Stored(spec.answerer, answerer, workspace.store(settings.answers.store))
-    cells = Wanted(
-        [text_id(text) for text in texts],
-        texts,
-        [question.question_id for question in questions],
-        [question.text for question in questions],
-    )
-    plans = stored.plan(cells, settings.answers.block_texts)
-    print(stored.describe(f"downstream {task}", plans), flush=True)
-    stored.run(cells, plans, task)
-    return stored.read(cells)
+    stored = open_stored(settings, workspace, spec.answerer)
+    grid = Wanted.of(texts, [question.text for question in questions])
+    return stored.get(grid, settings.answers.block_texts, f"downstream {task}")
 
 
 def _scores(result: TaskResult) -> pd.DataFrame:

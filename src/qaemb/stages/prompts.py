@@ -27,11 +27,11 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Token ids of one prompt: `header` is common to all, `own` to a row or column, `suffix` is a cell's."""
+class _Parts:
+    """Token ids of one prompt: `header` is common to all, `prefix` to a row or column, `suffix` is a cell's."""
 
     header: list[int]
-    own: list[int]
+    prefix: list[int]
     suffix: list[int]
 
     def shared_tokens(self, n_first: int, n_second: int) -> int:
@@ -39,11 +39,11 @@ class Parts:
 
         It computes fewer where suffixes begin alike; how many depends on which they are.
         """
-        return len(self.header) + n_first * len(self.own) + n_first * n_second * len(self.suffix)
+        return len(self.header) + n_first * len(self.prefix) + n_first * n_second * len(self.suffix)
 
     def whole_tokens(self) -> int:
         """Return the tokens of one whole prompt: what engine `reference` computes for every cell."""
-        return len(self.header) + len(self.own) + len(self.suffix)
+        return len(self.header) + len(self.prefix) + len(self.suffix)
 
 
 def list_prompts() -> None:
@@ -68,7 +68,7 @@ def show_prompt(settings: Settings, workspace: Workspace, name: str, answerer: s
     built = _with_prompt(settings, workspace, name, answerer)
     rendered = built.renderer.render([sample.text], [sample.question])
     skip = len(rendered.header)
-    parts = Parts(rendered.header, rendered.shared[0][skip:], rendered.suffixes[0])
+    parts = _Parts(rendered.header, rendered.shared[0][skip:], rendered.suffixes[0])
     kind = "chat" if built.prompt.chat else "completion"
     turns = f"{len(built.prompt.few_shot)} few-shot turns"
     print(f"prompt {name}: {built.prompt.order}, {kind}, {turns}; model {built.info.name} (answerer {answerer})")
@@ -81,39 +81,39 @@ def show_prompt(settings: Settings, workspace: Workspace, name: str, answerer: s
 
 
 def _with_prompt(settings: Settings, workspace: Workspace, name: str, answerer: str) -> CausalAnswerer:
-    """The answerer with its prompt replaced; BadParameter if no tokens of a local model can be shown for it."""
+    """Return the answerer with its prompt replaced; BadParameter if no tokens of a local model can be shown for it."""
     spec = settings.answers.spec
     if answerer in spec and spec[answerer].parts:
-        kind = "a cascade" if spec[answerer].cascade else "an ensemble"
+        kind = "a cascade" if spec[answerer].engine == "cascade" else "an ensemble"
         raise BadParameter(
             f"answerer `{answerer}` is {kind}, each member with a prompt of its own; name a member: "
             f"{', '.join(spec[answerer].parts)}"
         )
-    takers = [key for key, own in spec.items() if own.prompt is not None]
-    if answerer not in takers:
+    with_prompt = {key: one for key, one in spec.items() if one.prompt is not None}
+    if answerer not in with_prompt:
         raise BadParameter(
             f"no answerer `{answerer}` that takes a prompt in params.yaml, section answers.spec; "
-            f"there are: {', '.join(takers) or 'none'}"
+            f"there are: {', '.join(with_prompt) or 'none'}"
         )
-    own = spec[answerer]
-    if own.model is None or (own.server and own.server.api == "chat"):
+    one = with_prompt[answerer]
+    if one.model is None or not one.needs_model:
         raise BadParameter(
             f"answerer `{answerer}` sends messages to a chat server, whose tokenizer makes the prompt: there are no "
             "tokens to show here; name an answerer with a local model"
         )
-    folder = workspace.model(own.model)
+    folder = workspace.model(one.model)
     if not (folder / INFO_FILE).exists():
-        raise BadInput(f"model `{own.model}` is not in {folder} yet; run `dvc repro model@{own.model}` first")
+        raise BadInput(f"model `{one.model}` is not in {folder} yet; run `dvc repro model@{one.model}` first")
     # Every other engine that takes a prompt is a causal language model.
-    return cast(CausalAnswerer, build_answerer(answerer, own.model_copy(update={"prompt": name}), folder))
+    return cast(CausalAnswerer, build_answerer(answerer, one.model_copy(update={"prompt": name}), folder))
 
 
-def _print_parts(built: CausalAnswerer, parts: Parts) -> None:
+def _print_parts(built: CausalAnswerer, parts: _Parts) -> None:
     once = "text" if built.prompt.order == "text_first" else "question"
     before: list[int] = []
     for title, ids in (
         ("header: {} tokens, computed once per call", parts.header),
-        (f"shared prefix: {{}} tokens, once per {once}", parts.own),
+        (f"shared prefix: {{}} tokens, once per {once}", parts.prefix),
         ("suffix: {} tokens, once per cell", parts.suffix),
     ):
         print(f"\n--- {title.format(len(ids))}")
@@ -128,7 +128,7 @@ def _print_labels(built: CausalAnswerer) -> None:
         print(f"{word:<4} " + "  ".join(f"{token} ({number})" for number, token in zip(ids, tokens, strict=True)))
 
 
-def _print_cost(built: CausalAnswerer, parts: Parts, sample: Sample) -> None:
+def _print_cost(built: CausalAnswerer, parts: _Parts, sample: Sample) -> None:
     n_cells = sample.n_texts * sample.n_questions
     grid = (sample.n_texts, sample.n_questions)
     total = parts.shared_tokens(*(grid if built.prompt.order == "text_first" else grid[::-1]))

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qaemb.answers import Answerer, open_answerer
+from qaemb.answers import Answerer
 from qaemb.answers.approval import require_approved
 from qaemb.answers.blocks import UNKNOWN_TIME
 from qaemb.errors import BadInput, BadMatrix, require_name
@@ -31,6 +31,7 @@ from qaemb.serving import (
     version_rows,
 )
 from qaemb.settings import PublishSettings, Settings
+from qaemb.stages.answers import answerer_opener
 from qaemb.workspace import Workspace
 
 
@@ -85,7 +86,7 @@ def show_features(settings: Settings, workspace: Workspace, texts: list[str], se
 
 def _published_answerer(settings: Settings, workspace: Workspace, name: str) -> Answerer:
     require_name(settings.answers.spec, name, "published answerer", "params.yaml: answers.spec")
-    return open_answerer(name, settings.answers.spec, workspace.model, workspace.root)
+    return answerer_opener(settings, workspace)(name)
 
 
 def _answered(workspace: Workspace, job: str, segments: list[str]) -> NDArray[np.datetime64] | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -315,7 +316,7 @@ def _contribution_table(
                 "predicted": names[first],
                 "instead_of": names[second],
                 "question": [*(features.questions[column].text for column in columns), INTERCEPT],
-                "answer": [*(1.0 / (1.0 + np.exp(-features.margin[row, list(columns)].astype(float)))), np.nan],
+                "answer": [*(expit(features.margin[row, list(columns)].astype(float))), np.nan],
                 "contribution": [*added, intercepts[first] - intercepts[second]],
             }
         )

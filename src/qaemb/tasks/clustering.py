@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -50,7 +51,7 @@ def _relevances(features: Features, texts: Numbers, description: int | None) -> 
             margin[description] - answers.mean(axis=0), deviation, out=np.zeros(answers.shape[1]), where=deviation > 0
         )
         yield "described", _unit(above)
-    yield "varied", _unit((1.0 / (1.0 + np.exp(-answers))).var(axis=0))
+    yield "varied", _unit(expit(answers).var(axis=0))
 
 
 def _choose(relevance: Array, answers: Array, n_chosen: int) -> list[int]:

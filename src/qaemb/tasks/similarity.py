@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit
 from tqdm import tqdm
 
 from qaemb.errors import BadInput
@@ -185,7 +186,7 @@ def _measures(pairs: Pairs, features: Features) -> dict[str, Matrix]:
     rows = features.rows(texts)
     first, second = pairs.numbers
     margin = features.margin[rows]
-    yes = 1 / (1 + np.exp(-margin.astype(np.float64)))
+    yes = expit(margin.astype(np.float64))
     vectors = answer_vectors(margin, features.mass[rows], Usual.of(margin))
     rarity = -np.log(np.maximum(yes.mean(axis=0), _TINY))
     words, bm25 = tf_idf(texts, texts), bm25_scores(texts, texts)

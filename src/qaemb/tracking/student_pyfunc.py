@@ -124,7 +124,4 @@ def _digest(folder: Path) -> str:
 
 
 def _source(weights: Mapping[str, Any]) -> str:
-    settings = ModelSettings(**weights["settings"])
-    if settings.source == "folder":
-        return f"folder {settings.path}"
-    return ", ".join(f"{package}=={settings.version}" for package in settings.packages or [str(settings.package)])
+    return ModelSettings(**weights["settings"]).origin

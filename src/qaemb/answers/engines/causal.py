@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qaemb.answers.answerer import Answers, Cost, KeyedAnswerer, check_finite, engine_version
+from qaemb.answers.answerer import Answerer, Answers, Cost, check_finite, engine_version
 from qaemb.answers.prompts import load_prompt
 from qaemb.answers.rendering import Labels, Rendered, Renderer, find_labels
 from qaemb.errors import BadInput, BadParameter
@@ -32,14 +32,13 @@ Grid = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Margin and mass, both (len(shared), len(suffixes))."""
 
 
-class CausalAnswerer(KeyedAnswerer):
+class CausalAnswerer(Answerer):
     """An answerer that reads yes and no off a causal language model's next-token logits. Loads the model when used."""
 
     def __init__(self, settings: AnswererSettings, folder: Path) -> None:
         if settings.prompt is None:
             raise BadParameter(f"engine `{settings.engine}` needs a `prompt`")
-        super().__init__(settings)
-        self.folder = folder
+        self.settings, self.engine_name, self.folder = settings, settings.engine, folder
         self.info = read_model_info(folder)
         if self.info.kind != "causal":
             raise BadInput(

@@ -84,9 +84,9 @@ class SharedAnswerer(CausalAnswerer):
         return margin, mass
 
     def _tokens(self, rendered: Rendered) -> int:
-        own = sum(map(len, rendered.shared)) - len(rendered.shared) * len(rendered.header)
+        prefixes = sum(map(len, rendered.shared)) - len(rendered.shared) * len(rendered.header)
         endings = sum(len(one.ids) for one in self._packs(rendered))
-        return len(rendered.header) + own + len(rendered.shared) * endings
+        return len(rendered.header) + prefixes + len(rendered.shared) * endings
 
     def _packs(self, rendered: Rendered) -> list[Pack]:
         return pack(rendered.suffixes, min(MAX_NODES, self.settings.batch_tokens or MAX_NODES))
@@ -140,9 +140,9 @@ class SharedAnswerer(CausalAnswerer):
             raise QaembError(f"out of memory with a single text: {error}") from error
         except (AttributeError, TypeError, ValueError, IndexError, RuntimeError) as error:
             raise BadInput(f"{way_out} {error}") from error
-        found = margin_and_mass(logits, self.labels)[0][-1].item()
-        if not abs(found - expected) <= _ALIKE[self.settings.dtype] * max(1.0, abs(expected)):
-            raise BadInput(f"{way_out} its margin is {found:.3f} with one and {expected:.3f} with the full prompt")
+        margin = margin_and_mass(logits, self.labels)[0][-1].item()
+        if not abs(margin - expected) <= _ALIKE[self.settings.dtype] * max(1.0, abs(expected)):
+            raise BadInput(f"{way_out} its margin is {margin:.3f} with one and {expected:.3f} with the full prompt")
         self._checked = True
 
 

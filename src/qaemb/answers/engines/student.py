@@ -1,18 +1,16 @@
-"""What both forms of engine `student` share: an encoder, and its vectors of questions.
+"""Engine `student`: a sentence encoder answers, with a trained student on it or, if the settings name none, zero-shot.
 
-Engine `student` without a trained student: the similarity of text and question in an encoder's space.
+A trained student takes one pass of its encoder per text, whatever the number of questions. A text whose segment stands
+in double square brackets is read as before, segment, after; any other is read as it is, if the student learnt to. Where
+the student may not be trusted it abstains: its margin is there, and its mass is 0.
+
+Zero-shot, the margin is the similarity of text and question in the encoder's space:
 
     margin = scale * (cos(text, question) - mean over r of cos(text, r)),    r: a fixed list of reference questions
 
 Some texts are near to every question (they are long, or read like a question); taking away their mean similarity to
-questions removes that. The mean is over a fixed list in the package and not over the questions asked, so that a cell
-does not depend on what else is asked. A student always answers: its mass is 1.
-
-Engine `student`: a trained student, or where the settings name none, zero-shot similarity (zero_shot.py).
-
-A trained student takes one pass of its encoder per text, whatever the number of questions. A text whose segment stands
-in double square brackets is read as before, segment, after; any other as it is, if the student learnt to. Where the
-student may not be trusted it abstains: its margin is there, and its mass is 0.
+questions removes that. The mean is over a fixed list in the package, so that a cell does not depend on what else is
+asked. Zero-shot, it always answers: the mass is 1.
 """
 
 from __future__ import annotations
@@ -25,23 +23,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qaemb.answers.answerer import Answerer, Answers, Cost, KeyedAnswerer, check_finite, engine_version
+from qaemb.answers.answerer import Answerer, Answers, Cost, check_finite, engine_version
 from qaemb.answers.students import Reader, Student, find_student, read_student
 from qaemb.answers.students.reading import is_marked, pieces, reference_questions, reference_vector, text_vectors
 from qaemb.errors import BadInput, BadParameter
 from qaemb.models.adapter import Adapter
 from qaemb.models.encoder import Encoder
 from qaemb.models.inputs import Progress, check_inputs
-from qaemb.settings import AnswererSettings
+from qaemb.settings import StudentAnswererSettings
 
 Vectors = NDArray[np.float32]
 
 
-class EncoderAnswerer(KeyedAnswerer):
+class _EncoderAnswerer(Answerer):
     """An answerer that reads texts with a sentence encoder, once each, whatever the number of questions."""
 
-    def __init__(self, settings: AnswererSettings, folder: Path, adapter: Adapter | None = None) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: StudentAnswererSettings, folder: Path, adapter: Adapter | None = None) -> None:
+        self.settings, self.engine_name = settings, settings.engine
         self.encoder = Encoder(folder, settings.threads, adapter)
         self._read: dict[str, Vectors] = {}  # vectors of the questions that were read so far
 
@@ -67,7 +65,7 @@ class EncoderAnswerer(KeyedAnswerer):
         return sum(self.encoder.lengths(new)[0]) if new else 0
 
 
-class ZeroShotAnswerer(EncoderAnswerer):
+class ZeroShotAnswerer(_EncoderAnswerer):
     """Answers by similarity."""
 
     @cached_property
@@ -104,7 +102,7 @@ def _without_marks(text: str) -> str:
     return pieces(text, context=False)[0] or text
 
 
-def student_answerer(settings: AnswererSettings, folder: Path) -> Answerer:
+def student_answerer(settings: StudentAnswererSettings, folder: Path) -> Answerer:
     """Return the trained student that the settings name, or the zero-shot one, on the encoder in `folder`."""
     if settings.prompt is not None:
         raise BadParameter("engine `student` takes no `prompt`; remove it")
@@ -115,10 +113,10 @@ def student_answerer(settings: AnswererSettings, folder: Path) -> Answerer:
     return StudentAnswerer(settings, folder)
 
 
-class StudentAnswerer(EncoderAnswerer):
+class StudentAnswerer(_EncoderAnswerer):
     """Answers as a student on disk was trained to."""
 
-    def __init__(self, settings: AnswererSettings, folder: Path) -> None:
+    def __init__(self, settings: StudentAnswererSettings, folder: Path) -> None:
         self.student: Student = read_student(find_student(str(settings.student)))
         super().__init__(settings, folder, self.student.adapter)
         if self.encoder.info.digest != self.student.encoder["digest"]:
@@ -146,7 +144,7 @@ class StudentAnswerer(EncoderAnswerer):
         check_inputs(texts, questions)
         self._check_questions(questions)
         read = (pieces(text, self._with_context(text)) for text in texts)
-        lengths, n_cut = self.encoder.lengths([piece for own in read for piece in own if piece] or ["-"])
+        lengths, n_cut = self.encoder.lengths([piece for row in read for piece in row if piece] or ["-"])
         untaught = [question for question in questions if question not in self._places]
         return Cost(sum(lengths) + self.question_tokens(untaught), n_cut)
 
@@ -162,8 +160,8 @@ class StudentAnswerer(EncoderAnswerer):
         for reader in self.student.readers:
             rows = np.flatnonzero(context == reader.context)
             if len(rows):
-                own = [texts[row] for row in rows]
-                vectors = text_vectors(own, reader.context, self.encoder.embed, self.encoder.width)
+                part = [texts[row] for row in rows]
+                vectors = text_vectors(part, reader.context, self.encoder.embed, self.encoder.width)
                 margin[rows] = self._margins(reader, vectors, questions)
         if progress:
             progress(margin.size)
@@ -189,8 +187,8 @@ class StudentAnswerer(EncoderAnswerer):
             out[:, columns] = reader.heads.margins(vectors, [self._places[questions[column]] for column in columns])
         if others:
             assert reader.conditioned is not None
-            asked = self.question_vectors([questions[column] for column in others])
-            out[:, others] = reader.conditioned.margins(vectors, asked, self.reference)
+            probes = self.question_vectors([questions[column] for column in others])
+            out[:, others] = reader.conditioned.margins(vectors, probes, self.reference)
         return out
 
     def _trusted(self, questions: Sequence[str]) -> NDArray[np.bool_]:
@@ -209,11 +207,11 @@ class StudentAnswerer(EncoderAnswerer):
         return bool((anchors[0] @ self.question_vectors([question])[0]).max() >= least)
 
     def _check_questions(self, questions: Sequence[str]) -> None:
-        lacking = [question for question in questions if question not in self._places]
-        if lacking and any(reader.conditioned is None for reader in self.student.readers):
+        untaught = [question for question in questions if question not in self._places]
+        if untaught and any(reader.conditioned is None for reader in self.student.readers):
             raise BadInput(
                 f"student `{self.student.name}` was taught {len(self.student.questions)} questions and can't answer "
-                f"others, such as `{lacking[0]}`; take them out of the set, or a student of kind `conditioned`"
+                f"others, such as `{untaught[0]}`; take them out of the set, or a student of kind `conditioned`"
             )
 
     @cached_property

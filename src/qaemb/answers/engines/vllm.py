@@ -22,7 +22,7 @@ from qaemb.answers.engines.vllm_process import CPU_BLOCK, CUDA_BLOCK, Engine, La
 from qaemb.answers.rendering import Rendered
 from qaemb.errors import BadInput
 from qaemb.models.inputs import Progress
-from qaemb.settings import AnswererSettings
+from qaemb.settings import CausalAnswererSettings
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -33,7 +33,9 @@ _log = logging.getLogger("qaemb.answers.vllm")
 class VllmAnswerer(CausalAnswerer):
     """Answers with vLLM, for any model that vLLM runs. Answerers that differ in the prompt alone share one engine."""
 
-    def __init__(self, settings: AnswererSettings, folder: Path) -> None:
+    settings: CausalAnswererSettings
+
+    def __init__(self, settings: CausalAnswererSettings, folder: Path) -> None:
         super().__init__(settings, folder)
         self._engine: Engine | None = None
         self._prompt_tokens = self._cached_tokens = 0
@@ -42,9 +44,17 @@ class VllmAnswerer(CausalAnswerer):
     def engine(self) -> Engine:
         """The running engine, started when first used."""
         if self._engine is None:
-            own = self.settings
-            launch = Launch(self.folder, self.info.digest, own.dtype, own.threads, own.batch_tokens, own.vllm)
-            self._engine = join(launch)
+            settings = self.settings
+            self._engine = join(
+                Launch(
+                    self.folder,
+                    self.info.digest,
+                    settings.dtype,
+                    settings.threads,
+                    settings.batch_tokens,
+                    settings.vllm,
+                )
+            )
         return self._engine
 
     @property

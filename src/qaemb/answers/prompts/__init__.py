@@ -149,8 +149,8 @@ def _describe(path: Traversable, error: ValidationError) -> str:
         key = ".".join(str(part) for part in item["loc"])
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
-            known = Example.model_fields if key.startswith("few_shot.") else Prompt.model_fields
-            lines.append(f"{path}: unknown key `{key}`; there are {', '.join(known)}")
+            fields = Example.model_fields if key.startswith("few_shot.") else Prompt.model_fields
+            lines.append(f"{path}: unknown key `{key}`; there are {', '.join(fields)}")
         elif item["type"] == "string_type":  # what YAML makes of a bare Yes, No or number
             lines.append(f"{path}: {key}: {message}; put it in quotes")
         else:

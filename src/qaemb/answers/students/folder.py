@@ -57,7 +57,7 @@ class Student:
                 "questions": [[question.text, question.trusted] for question in self.questions],
                 "least_similarity": self.trust.least_similarity,
                 "readers": _layout(self),
-                "weights": {name: array_id(array) for name, array in sorted(arrays_of(self).items())},
+                "weights": {name: array_id(array) for name, array in sorted(_arrays_of(self).items())},
             }
         )
 
@@ -82,8 +82,8 @@ def find_student(name: str) -> Path:
             raise BadParameter(f"{name} holds no student (no student.json); run `qaemb distill`, or correct the path")
         return Path(name)
     if name not in shipped_students():
-        known = ", ".join(shipped_students()) or "none"
-        raise BadParameter(f"no student `{name}` comes with qaemb (there are: {known}); a path needs a slash in it")
+        names = ", ".join(shipped_students()) or "none"
+        raise BadParameter(f"no student `{name}` comes with qaemb (there are: {names}); a path needs a slash in it")
     return Path(str(files("qaemb.answers.students").joinpath(name)))
 
 
@@ -92,7 +92,7 @@ def write_student(student: Student, folder: Path, card: str) -> None:
     from safetensors.numpy import save
 
     with atomic_folder(folder) as new:
-        arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays_of(student).items()}
+        arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in _arrays_of(student).items()}
         (new / "weights.safetensors").write_bytes(save(arrays))
         if student.adapter:
             write_adapter(student.adapter, new / "adapter")
@@ -138,15 +138,15 @@ def read_student(folder: Path) -> Student:
     return student
 
 
-def arrays_of(student: Student) -> dict[str, Vectors]:
+def _arrays_of(student: Student) -> dict[str, Vectors]:
     """Return all arrays of a student by name, as they stand in the file."""
-    found: dict[str, Vectors] = {}
+    arrays: dict[str, Vectors] = {}
     for number, reader in enumerate(student.readers):
         for kind, names in _ARRAYS.items():
             part = _part(reader, kind)
             if part is not None:
-                found |= {f"{number}.{kind}.{name}": getattr(part, name) for name in names}
-    return found
+                arrays |= {f"{number}.{kind}.{name}": getattr(part, name) for name in names}
+    return arrays
 
 
 def _part(reader: Reader, kind: str) -> object:

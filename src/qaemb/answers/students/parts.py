@@ -48,9 +48,9 @@ class Heads:
 
     def margins(self, vectors: Vectors, columns: Sequence[int] | None = None) -> Vectors:
         """Return margins (texts, questions) of vectors (texts, D), for all questions or those of some columns."""
-        chosen = slice(None) if columns is None else list(columns)
+        selected = slice(None) if columns is None else list(columns)
         inner = self.hidden(vectors) if self.hidden else vectors
-        return (inner @ self.weight[:, chosen] + self.bias[chosen]).astype(np.float32)
+        return (inner @ self.weight[:, selected] + self.bias[selected]).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)

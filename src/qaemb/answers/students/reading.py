@@ -1,6 +1,6 @@
 """From texts to a student's vectors: words before, segment, words after, side by side, or the text alone.
 
-A fixed list of questions whose mean similarity to a text is taken away from every similarity of a student.
+The reference questions are a fixed list; a text's mean similarity to them is taken away from its similarities.
 """
 
 from __future__ import annotations

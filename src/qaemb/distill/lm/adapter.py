@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from qaemb.errors import BadInput, QaembError
 from qaemb.files import plain_os_errors, read_json, write_json
 from qaemb.models.folder import INFO_FILE, ModelInfo, make_model, read_model_info
-from qaemb.settings import ModelSettings
+from qaemb.settings import FolderModelSettings
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -80,7 +80,7 @@ def merge_adapter(base: Path, adapter: Path, folder: Path, name: str) -> ModelIn
         model = PeftModel.from_pretrained(load_base(base, "auto", info.n_layers), adapter)
         with _plain_write_errors(folder):
             model.merge_and_unload().save_pretrained(source)
-        return make_model(name, ModelSettings(source="folder", path=source, kind="causal"), folder)
+        return make_model(name, FolderModelSettings(source="folder", path=source, kind="causal"), folder)
 
 
 def _check_base(base: ModelInfo, info: AdapterInfo, adapter: Path) -> None:

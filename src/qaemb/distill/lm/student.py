@@ -20,7 +20,7 @@ from qaemb.answers.rendering import Labels, Rendered, margin_and_mass
 from qaemb.distill.lm.batches import Packed, batch, pack_text
 from qaemb.errors import BadInput, BadParameter
 from qaemb.models.kv import additive
-from qaemb.settings import AnswererSettings, LmSettings
+from qaemb.settings import CausalAnswererSettings, LmSettings
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -64,7 +64,7 @@ def _frame(base: Path, prompt: str) -> ReferenceAnswerer:
 
     BadParameter for a prompt with the question first: packing needs prompts that begin with their text.
     """
-    settings = AnswererSettings.model_validate({"engine": "reference", "model": base.name, "prompt": prompt})
+    settings = CausalAnswererSettings(engine="reference", model=base.name, prompt=prompt)
     answerer = ReferenceAnswerer(settings, base)
     if answerer.prompt.order != "text_first":
         raise BadParameter(f"prompt `{prompt}` has the question first; an lm student needs one of order text_first")

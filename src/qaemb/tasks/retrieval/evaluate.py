@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit
 from tqdm import tqdm
 
 from qaemb.errors import BadInput
@@ -247,7 +248,7 @@ def _explanations(part: _Explained) -> pd.DataFrame:
         contributions = learnt.products.queries[query] * learnt.weights * learnt.products.documents[document]
         texts = part.data.queries[names[query]], part.data.documents[documents[document]]
         margins = part.features.margin[part.features.rows(texts)].astype(np.float64)
-        yes = 1 / (1 + np.exp(-margins))
+        yes = expit(margins)
         for question in np.argsort(-contributions, kind="stable")[:_N_QUESTIONS]:
             rows.append(
                 {

@@ -11,7 +11,7 @@ from pydantic import HttpUrl, ValidationError
 
 from qaemb.answers.engines.server.logprobs import Tally
 from qaemb.errors import BadParameter, QaembError, install_command
-from qaemb.settings import AnswererSettings, ServerSettings
+from qaemb.settings import ServerAnswererSettings, ServerSettings
 
 if TYPE_CHECKING:
     from qaemb.answers.engines.server.client import Server
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 class ServerCalls:
     """An answerer's side of its server. Nothing is sent, and no HTTP library loaded, before `server` is used."""
 
-    def __init__(self, settings: AnswererSettings) -> None:
-        if settings.server is None:
-            raise BadParameter("engine `server` needs a section `server`")
+    def __init__(self, settings: ServerAnswererSettings) -> None:
         if settings.dtype != "float32":
             raise BadParameter("engine `server`: the server chooses the dtype; remove `dtype` (and name it in `label`)")
         _check_url(settings.server)

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, Field
 
-from qaemb.answers.answerer import Answers, Cost, check_finite, engine_version
+from qaemb.answers.answerer import Answerer, Answers, Cost, check_finite, engine_version
 from qaemb.answers.engines.server.calls import ServerCalls
 from qaemb.answers.engines.server.logprobs import Cell, LogProb, read_cell, tokens_by_word
 from qaemb.answers.prompts import Prompt, load_prompt
 from qaemb.errors import BadParameter
-from qaemb.identity import json_id
 from qaemb.models.inputs import Progress, check_inputs
-from qaemb.settings import AnswererSettings
+from qaemb.settings import ServerAnswererSettings
 
 if TYPE_CHECKING:
     from qaemb.answers.engines.server.client import Connection
@@ -52,12 +51,12 @@ class _Reply(BaseModel):
     choices: list[_Choice] = Field(min_length=1)
 
 
-class ChatAnswerer:
+class ChatAnswerer(Answerer):
     """Sends one conversation a cell and reads the log-probabilities of the first token of the answer."""
 
     engine_name = "server"
 
-    def __init__(self, settings: AnswererSettings, folder: Path | None = None) -> None:
+    def __init__(self, settings: ServerAnswererSettings, folder: Path | None = None) -> None:
         if settings.prompt is None:
             raise BadParameter("engine `server` needs a `prompt`")
         self._calls = ServerCalls(settings)
@@ -83,11 +82,6 @@ class ChatAnswerer:
             "engine_version": engine_version(),
         }
 
-    @cached_property
-    def key(self) -> str:
-        """The hash of `spec`."""
-        return json_id(self.spec)
-
     @property
     def figures(self) -> dict[str, float]:
         """Shares of bounded and unanswered cells, requests and retries, since the answerer was built."""
@@ -100,8 +94,8 @@ class ChatAnswerer:
         """
         check_inputs(texts, questions)
         fixed = sum(len(message["content"]) for message in self._messages("", ""))
-        own = sum(map(len, texts)) * len(questions) + sum(map(len, questions)) * len(texts)
-        tokens = (fixed * len(texts) * len(questions) + own) // _LETTERS_PER_TOKEN
+        variable = sum(map(len, texts)) * len(questions) + sum(map(len, questions)) * len(texts)
+        tokens = (fixed * len(texts) * len(questions) + variable) // _LETTERS_PER_TOKEN
         return Cost(tokens, 0, self._calls.usd(tokens))
 
     def answer(self, texts: Sequence[str], questions: Sequence[str], progress: Progress | None = None) -> Answers:

@@ -163,13 +163,13 @@ class Connection:
             variable = self._settings.api_key_env
             key = f"the key in environment variable {variable} is wrong" if variable else "set `server.api_key_env`"
             return BadParameter(f"{url} does not let you in ({status}): {key}")
-        said = f"{url} answered {status}: {self._message(response)}"
+        reply = f"{url} answered {status}: {self._message(response)}"
         names = await self._model_names() if status in (400, 404) else []
         if names and self._settings.model not in names:
-            return BadParameter(f"{said}; `server.model` must be one that the server has: {', '.join(names)}")
+            return BadParameter(f"{reply}; `server.model` must be one that the server has: {', '.join(names)}")
         if status in (400, 422):
-            return Refused(f"{said}; {note}" if note else said)
-        return BadParameter(f"{said}; check `server.url` (with /v1) and `server.model`")
+            return Refused(f"{reply}; {note}" if note else reply)
+        return BadParameter(f"{reply}; check `server.url` (with /v1) and `server.model`")
 
     async def _model_names(self) -> list[str]:
         """The names of the models that the server has; empty if it does not tell."""

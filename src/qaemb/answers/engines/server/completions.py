@@ -1,4 +1,4 @@
-"""Engine `server`: any OpenAI-compatible server, by `/completions` (here) or `/chat/completions` (`server_chat.py`).
+"""Engine `server`: any OpenAI-compatible server, by `/completions` (here) or `/chat/completions` (`chat.py`).
 
 `completions` sends the token ids of the local tokenizer, the same that every other engine gets, so that nothing in a
 text can end the user's turn. vLLM returns log-probabilities of given tokens (`logprob_token_ids`), which makes margin
@@ -32,7 +32,7 @@ from qaemb.answers.engines.server.logprobs import (
 from qaemb.answers.rendering import Rendered
 from qaemb.errors import BadParameter
 from qaemb.models.inputs import Progress
-from qaemb.settings import AnswererSettings
+from qaemb.settings import ServerAnswererSettings
 
 if TYPE_CHECKING:
     from qaemb.answers.engines.server.client import Connection
@@ -41,11 +41,11 @@ _REQUEST_TOKENS = 1024  # in one request, where `batch_tokens` does not say othe
 Place = tuple[int, int]
 
 
-def server_answerer(settings: AnswererSettings, folder: Path) -> Answerer:
+def server_answerer(settings: ServerAnswererSettings, folder: Path) -> Answerer:
     """Return the answerer for the server's API."""
-    if settings.server and settings.server.api == "chat":
+    if settings.server.api == "chat":
         return ChatAnswerer(settings, folder)
-    return CompletionsAnswerer(settings, folder)
+    return _CompletionsAnswerer(settings, folder)
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,10 @@ class _Reply(BaseModel):
     choices: list[_Choice]
 
 
-class CompletionsAnswerer(CausalAnswerer):
+class _CompletionsAnswerer(CausalAnswerer):
     """Sends token ids to `/completions` and reads one token's log-probabilities."""
 
-    def __init__(self, settings: AnswererSettings, folder: Path) -> None:
+    def __init__(self, settings: ServerAnswererSettings, folder: Path) -> None:
         super().__init__(settings, folder)
         self._calls = ServerCalls(settings)
 

@@ -81,7 +81,7 @@ def tokens_by_id(labels: Labels) -> LabelTokens:
 
 
 def tokens_by_word(prompt: Prompt) -> LabelTokens:
-    """Return the spellings of the labels that `labels.py` looks for in a vocabulary; BadInput if two are the same."""
+    """Return the spellings of the labels that `rendering.find_labels` looks for; BadInput if two are the same."""
     tokens = LabelTokens(_spellings(prompt.yes_label), _spellings(prompt.no_label))
     if tokens.yes & tokens.no:
         raise BadInput(f"labels `{prompt.yes_label}` and `{prompt.no_label}` are the same word")
@@ -99,13 +99,13 @@ def read_cell(returned: Iterable[tuple[str, float]], labels: LabelTokens) -> Cel
         raise ValueError(f"the probabilities add up to {total:.3f}")
     yes = [logprob for token, logprob in tokens if token in labels.yes]
     no = [logprob for token, logprob in tokens if token in labels.no]
-    found = [np.logaddexp.reduce(side) for side in (yes, no) if side]
-    if not found:
+    sides = [np.logaddexp.reduce(side) for side in (yes, no) if side]
+    if not sides:
         return Cell(margin=0.0, mass=0.0, n_sides=0)
     bound = min(*(logprob for _, logprob in tokens), float(np.log(max(1 - total, _LEAST))))
     of_yes, of_no = (float(np.logaddexp.reduce(side)) if side else bound for side in (yes, no))
-    mass = min(1.0, float(np.exp(found).sum()))
-    return Cell(margin=of_yes - of_no, mass=mass, n_sides=len(found))
+    mass = min(1.0, float(np.exp(sides).sum()))
+    return Cell(margin=of_yes - of_no, mass=mass, n_sides=len(sides))
 
 
 def _by_id(token_id: int) -> str:
