@@ -41,7 +41,7 @@ def splits(fold):
 
 @pytest.mark.parametrize(("backend", "sizes", "n_delays"), [("numpy", SIZES, 1), ("torch", (4, 8), 2)])
 def test_bands_are_himalayas(backend, sizes, n_delays, monkeypatch):
-    monkeypatch.setattr("qaemb.encoding.bands.AT_ONCE", 7)
+    monkeypatch.setattr("qaemb.encoding.solvers.AT_ONCE", 7)
     x, y, fold = problem()
     candidates = _band_candidates(sizes, n_delays, 6, seed=0)
     search, found = searched(x, y, fold, candidates)

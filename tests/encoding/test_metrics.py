@@ -35,7 +35,8 @@ def test_metrics_by_hand():
 
 def test_the_best_percent_is_at_least_one_voxel():
     r = np.linspace(-1, 1, 201)
-    numbers = summarise(scores(r=r, story_r=r[None], ceiling=np.full((1, 201), np.nan)), "paper")
+    blank = {"ceiling": np.full((1, 201), np.nan), "reliable": np.zeros(201, dtype=bool), "p": np.full(201, np.nan)}
+    numbers = summarise(scores(r=r, story_r=r[None], **blank), "paper")
     assert numbers["mean_r_top_1_percent"] == pytest.approx(r[-3:].mean())
     assert numbers["mean_r_top_5_percent"] == pytest.approx(r[-11:].mean())
     assert numbers["share_positive"] == pytest.approx(100 / 201)

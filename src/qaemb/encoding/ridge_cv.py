@@ -46,13 +46,13 @@ def ridge_cv(
 
     weights = np.empty((x.shape[1], y.shape[1]), precision)
     alpha, r = np.empty(y.shape[1]), np.empty(y.shape[1])
-    shares = shares_of(y.shape[1])
+    shares = shares_of(y.shape[1], AT_ONCE)
     for share, result in zip(shares, in_threads(fit, shares, threads), strict=True):
         weights[:, share], alpha[share], r[share] = result.weights, result.alpha, result.r
     return RidgeFit(weights, alpha, r)
 
 
-def shares_of(n: int, size: int = AT_ONCE) -> list[slice]:
+def shares_of(n: int, size: int) -> list[slice]:
     """Return 0 to n in slices of `size`, the last one of what is left.
 
     >>> shares_of(5, 2)

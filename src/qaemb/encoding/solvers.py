@@ -182,7 +182,7 @@ def _search_bands(
     """Return the best candidate and alpha of each target. `targets` may lie on the disk (a memory map)."""
     n_targets, dtype = targets.xy.shape[2], targets.xy.dtype
     best, alpha, r = np.zeros(n_targets, np.int64), np.zeros(n_targets), np.full(n_targets, -np.inf)
-    shares, plans = shares_of(n_targets), []
+    shares, plans = shares_of(n_targets, AT_ONCE), []
     for number in tqdm(range(len(candidates.gammas)), desc="bands", unit="candidate", leave=False):
         scale = candidates.scale(number)
         scaled = FeatureMoments(moments.n, moments.x * scale, moments.xx * scale[:, None] * scale)
