@@ -10,7 +10,7 @@ from qaemb.answers.cascade import Evidence, Thresholds
 from qaemb.answers.engines import ENGINES
 from qaemb.files import write_json
 from qaemb.serving import open_store, read_manifest
-from qaemb.settings import AnswererSettings, AnswersSettings
+from qaemb.settings import AnswererSettings, AnswersSettings, StudentAnswererSettings
 from qaemb.stages.publish import features_of_texts, publish, show_features
 
 from .conftest import QUESTIONS, SETS, margins_of
@@ -28,7 +28,8 @@ def published(tmp_path, make_project, make_settings, monkeypatch):
     workspace = make_project(tmp_path)[0]
     plain = make_settings()
     scales = {"a": 1.0, "b": -4.0}
-    spec = {name: AnswererSettings.model_construct(engine="student", model="m", scale=s) for name, s in scales.items()}
+    student = {"engine": "student", "model": "m"}
+    spec = {name: StudentAnswererSettings.model_construct(**student, scale=scale) for name, scale in scales.items()}
     members = {"student": "a", "teacher": "b", "thresholds": "data/cascades/c.json"}
     spec["hash"] = AnswererSettings.model_validate({"engine": "cascade", "cascade": members})
     bands = {question.question_id: (-0.5, 0.5) for question in QUESTIONS}
