@@ -32,7 +32,7 @@ from qaemb.datasets.doctor.findings import Check, Problem, listed
 from qaemb.datasets.doctor.transcripts import check_words
 from qaemb.datasets.pickles import read_frame
 from qaemb.datasets.source import Responses, Timing, WordsAndResponses
-from qaemb.datasets.words import clean_word
+from qaemb.datasets.words import NO_RULES, LabelRules, clean_word
 from qaemb.errors import BadInput
 from qaemb.files import read_json
 
@@ -183,7 +183,8 @@ class Form(Protocol):
 class LebelPcs(WordsAndResponses):
     """A folder in either form."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rules: LabelRules = NO_RULES) -> None:
+        self.rules = rules
         if not folder.is_dir():
             raise BadInput(f"{folder} is not there; set dataset.path to the folder of lebel_pcs")
         self.folder = folder
@@ -220,7 +221,7 @@ class LebelPcs(WordsAndResponses):
 
     def words(self, story: str) -> pd.DataFrame:
         """Return the words of all TRs, spread evenly over their TR."""
-        words = spread_words(self.texts(story))
+        words = spread_words(self.texts(story), self.rules)
         if words.empty:
             raise BadInput(f"{self.folder}: story {story} has no words; leave it out")
         return words
@@ -251,7 +252,7 @@ class LebelPcs(WordsAndResponses):
             raise BadInput(f"{where}: {story} has {found} rows, expected {expected} (the TRs of its texts)")
 
 
-def spread_words(texts: list[str]) -> pd.DataFrame:
+def spread_words(texts: list[str], rules: LabelRules = NO_RULES) -> pd.DataFrame:
     """Return word, onset_s, offset_s of the words of each TR (`texts`, TR j at [2 j, 2 j + 2) s), spread evenly.
 
     >>> spread_words(["", "so we"])["onset_s"].tolist()
@@ -259,15 +260,15 @@ def spread_words(texts: list[str]) -> pd.DataFrame:
     """
     rows: list[tuple[Any, ...]] = []
     for tr, text in enumerate(texts):
-        words = [word for word in map(clean_word, text.split()) if word]
+        words = [word for label in text.split() if (word := clean_word(label, rules))]
         width = TR_S / max(len(words), 1)
         rows += [(word, TR_S * tr + width * i, TR_S * tr + width * (i + 1)) for i, word in enumerate(words)]
     return pd.DataFrame(rows, columns=["word", "onset_s", "offset_s"])
 
 
-def lebel_pcs_checks(folder: Path) -> list[Check]:
+def lebel_pcs_checks(folder: Path, rules: LabelRules = NO_RULES) -> list[Check]:
     """Return the checks of all stories, responses and labels; BadInput if the folder can't be opened."""
-    source, compared = LebelPcs(folder), Compared()
+    source, compared = LebelPcs(folder, rules), Compared()
     checks = [Check(f"texts of {story}", partial(_check_story, source, story)) for story in source.stories()]
     for subject in source.subjects():
         checks.append(Check(subject, partial(_check_subject, source, subject)))
@@ -280,7 +281,7 @@ def lebel_pcs_checks(folder: Path) -> list[Check]:
 
 def _check_story(source: LebelPcs, story: str) -> Iterator[Problem]:
     timing = source.timing(story)
-    yield from check_words(spread_words(source.texts(story)), timing)
+    yield from check_words(spread_words(source.texts(story), source.rules), timing)
     labels = source.published(story)
     if not labels:
         yield "WARNING", "no labels"

@@ -11,14 +11,15 @@ from qaemb.datasets.ds003020 import Ds003020, ds003020_checks
 from qaemb.datasets.folder import FolderSource, folder_checks
 from qaemb.datasets.lebel_pcs import LebelPcs, lebel_pcs_checks
 from qaemb.datasets.source import Source
+from qaemb.datasets.words import LabelRules
 from qaemb.errors import BadInput
 from qaemb.settings import BidsSettings, DatasetSettings
 
 SOURCES: dict[str, Callable[[Path, DatasetSettings], Source]] = {
-    "ds003020": lambda folder, _: Ds003020(folder),
-    "lebel_pcs": lambda folder, _: LebelPcs(folder),
-    "folder": lambda folder, _: FolderSource(folder),
-    "bids": lambda folder, section: BidsSource(folder, section.bids),
+    "ds003020": lambda folder, section: Ds003020(folder, LabelRules.of(section)),
+    "lebel_pcs": lambda folder, section: LebelPcs(folder, LabelRules.of(section)),
+    "folder": lambda folder, section: FolderSource(folder, LabelRules.of(section)),
+    "bids": lambda folder, section: BidsSource(folder, section.bids, LabelRules.of(section)),
 }
 
 
@@ -27,10 +28,10 @@ def open_source(section: DatasetSettings, root: Path) -> Source:
     return SOURCES[section.adapter](root / section.path, section)
 
 
-CHECKS: dict[str, Callable[[Path, BidsSettings], list[Check]]] = {
-    "ds003020": lambda folder, _: ds003020_checks(folder),
-    "lebel_pcs": lambda folder, _: lebel_pcs_checks(folder),
-    "folder": lambda folder, _: folder_checks(folder),
+CHECKS: dict[str, Callable[[Path, BidsSettings, LabelRules], list[Check]]] = {
+    "ds003020": lambda folder, _, rules: ds003020_checks(folder, rules),
+    "lebel_pcs": lambda folder, _, rules: lebel_pcs_checks(folder, rules),
+    "folder": lambda folder, _, rules: folder_checks(folder, rules),
     "bids": bids_checks,
 }
 

@@ -58,7 +58,10 @@ class Source(Protocol):
         """Return where the response rows stand."""
 
     def words(self, story: str) -> pd.DataFrame:
-        """Return the words in order: word, onset_s, offset_s (seconds of the sound); at least one."""
+        """Return the words in order: word, onset_s, offset_s (seconds of the sound); at least one.
+
+        Where there are any, `attrs["marks"]` counts labels that are no words, `attrs["notes"]` lists warnings.
+        """
 
     def responses(self, subject: str, story: str) -> AbstractContextManager[Responses]:
         """Return a context that gives the responses; rows are checked against `timing`."""

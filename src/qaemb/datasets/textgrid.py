@@ -1,151 +1,141 @@
-"""Praat TextGrids: the intervals of the words tier, checked against what the file declares.
+"""The words of a TextGrid: its tier of words, in order of time, and what was left out or is suspicious.
 
-The long and the short form are read with praatio, which takes a file that was cut in the middle for a complete one,
-with fewer intervals or an empty tier, and sorts intervals that are out of order. The forms declare how many tiers and
-intervals follow; here they are compared, and intervals keep the order of the file.
+`praat` reads the file, `tiers` chooses the tier, `words` tells words from marks.
 """
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
 
-from qaemb.datasets.textgrid_chronological import is_chronological, read_chronological
-from qaemb.datasets.words import clean_word
+from qaemb.datasets.praat import Tier, read_grid, read_tiers
+from qaemb.datasets.tiers import choose_tiers
+from qaemb.datasets.words import NO_RULES, LabelRules, clean_word, spoken_words, word_notes, word_problems
 from qaemb.errors import BadInput
 
-_WORD_TIERS = ("word", "words")
-_LONG_TIERS = re.compile(r"^\s*size ?= ?(\d+)\s*$", re.MULTILINE)
-_LONG_INTERVALS = re.compile(r"^\s*(?:intervals|points) ?: ?size ?= ?(\d+)\s*$", re.MULTILINE)
-_SHORT_TIERS = re.compile(r"^<exists>\s*\n(\d+)\s*$", re.MULTILINE)
-_SHORT_INTERVALS = re.compile(
-    r'^"(?:IntervalTier|TextTier)"\s*\n".*"\s*\n[\d.eE+-]+\s*\n[\d.eE+-]+\s*\n(\d+)\s*$', re.MULTILINE
-)
+__all__ = ["Transcript", "read_tiers", "read_transcript", "read_words"]
+
 _TOLERANCE_S = 1e-6
+_TINY_S = 1e-3
+# Overlaps up to this are made by aligners and by hand; what goes beyond is an error of the times.
+_MOST_OVERLAP_S = 0.1
 
 
 @dataclass(frozen=True)
-class Tier:
-    """A tier in the order of the file: entries (start, end, label) in seconds; a point starts and ends at its time."""
+class Transcript:
+    """The words of a TextGrid, of one tier or of several that were joined.
 
-    name: str
-    is_intervals: bool
-    end: float
-    entries: list[tuple[float, float, str]]
+    `words` (word, onset_s, offset_s) are in order of their middles if `problems` is empty; `attrs["marks"]` counts the
+    labels that are no words. `problems` say why the words can't be used, `notes` what a user should know.
+    """
+
+    tiers: list[Tier]
+    words: pd.DataFrame
+    problems: list[str]
+    notes: list[str]
 
 
-def read_words(path: Path) -> pd.DataFrame:
+def read_words(path: Path, rules: LabelRules = NO_RULES) -> pd.DataFrame:
     """Return the words of a TextGrid in order: word (lower case), onset_s, offset_s.
 
-    The words tier is the one called `word` or `words`, else the second. Empty labels and noise marks are left out.
-    BadInput names the file if it is missing, malformed, cut off (declared against found), or holds no words.
+    `attrs["marks"]` counts the labels that were left out, `attrs["notes"]` lists what a user should know. BadInput
+    names the file if it can't be read, does not say which tier holds the words, or holds none that can be used.
     """
-    tier = words_tier(path, read_tiers(path))
-    problems = order_problems(tier)
-    if problems:
-        raise BadInput(f"{path}: {problems[0]}")
-    words = tier_words(tier)
+    transcript = read_transcript(path, rules)
+    if transcript.problems:
+        raise BadInput(f"{path}: {transcript.problems[0]}")
+    words = transcript.words
     if words.empty:
-        raise BadInput(f"{path}: tier `{tier.name}` holds no words, only silences and noises; leave the story out")
+        name = transcript.tiers[0].name
+        raise BadInput(f"{path}: tier `{name}` holds no words, only silences and noises; leave the story out")
+    words.attrs["notes"] = transcript.notes + word_notes(words)
     return words
 
 
-def tier_words(tier: Tier) -> pd.DataFrame:
-    """Return the words of a tier: word (lower case), onset_s, offset_s; no row where there are none."""
-    rows = [(clean_word(label), start, end) for start, end, label in tier.entries]
-    return pd.DataFrame([row for row in rows if row[0]], columns=["word", "onset_s", "offset_s"])
+def read_transcript(path: Path, rules: LabelRules = NO_RULES) -> Transcript:
+    """Return the words of a TextGrid with all that is wrong with them; BadInput where no tier of words can be read."""
+    grid = read_grid(path)
+    tiers, notes = choose_tiers(path, grid.tiers, rules)
+    problems: list[str] = []
+    tables = []
+    marks: Counter[str] = Counter()
+    for tier in tiers:
+        wrong, suspicious = _times(tier, rules)
+        labels = pd.DataFrame(
+            [(label, start, end) for start, end, label in tier.entries], columns=["word", "onset_s", "offset_s"]
+        )
+        words = spoken_words(labels, rules)
+        if not wrong:
+            wrong = [f"tier `{tier.name}`: {problem.message}" for problem in word_problems(words) if problem.fatal]
+        problems += wrong
+        notes += _first(suspicious)
+        marks += words.attrs["marks"]
+        tables.append(words)
+    words = tables[0].reset_index(drop=True) if len(tables) == 1 else _joined(tables)
+    words.attrs["marks"] = marks
+    return Transcript(tiers, words, problems, grid.notes + notes)
 
 
-def read_tiers(path: Path) -> list[Tier]:
-    """Return all tiers of a TextGrid in the long, short or chronological form, UTF-8 or UTF-16.
+def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return the words of all tiers in order of their middles, the order that the later stages need."""
+    words = pd.concat([pd.DataFrame(table.to_dict("list")) for table in tables], ignore_index=True)
+    middle = (words["onset_s"] + words["offset_s"]) / 2
+    order = pd.DataFrame({"middle": middle, "onset": words["onset_s"]}).sort_values(["middle", "onset"], kind="stable")
+    return words.loc[order.index].reset_index(drop=True)
 
-    BadInput names the file if it is missing, in another encoding, malformed, or holds less than it declares.
+
+def _first(messages: list[str]) -> list[str]:
+    """Return the first message with the number of others."""
+    more = f" (and {len(messages) - 1} more like it)" if len(messages) > 1 else ""
+    return [messages[0] + more] if messages else []
+
+
+def _times(tier: Tier, rules: LabelRules) -> tuple[list[str], list[str]]:
+    """Return what is wrong with the times of the words of a tier, and what is suspicious about its intervals.
+
+    Silences and noises have no consequence where they end before they start or overlap one another.
     """
-    try:
-        text = _decode(path.read_bytes())
-    except FileNotFoundError as error:
-        raise BadInput(f"{path} does not exist; fetch it or leave the story out") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is neither UTF-8 nor UTF-16 text ({error}); save it as UTF-8") from error
-    if not is_chronological(text):
-        return _long_or_short(path, text)
-    try:
-        tiers = read_chronological(text)
-    except ValueError as error:
-        raise BadInput(f"{path}: {error}: cut off or malformed; fetch it again") from error
-    return [Tier(tier.name, tier.is_intervals, tier.end, tier.entries) for tier in tiers]
-
-
-def words_tier(path: Path, tiers: list[Tier]) -> Tier:
-    """Return the tier that holds the words; BadInput names the file if there is none, or it holds points."""
-    named = [tier for tier in tiers if tier.name.lower() in _WORD_TIERS]
-    if not named and len(tiers) < 2:
-        raise BadInput(f"{path} has no tier of words: neither one called `word` or `words` nor a second tier")
-    tier = named[0] if named else tiers[1]
-    if not tier.is_intervals:
-        raise BadInput(f"{path}: tier `{tier.name}` should hold the words as intervals, but holds points")
-    return tier
-
-
-def order_problems(tier: Tier) -> list[str]:
-    """Return, for every interval that is not in order of time, what is wrong with it."""
-    problems, reached = [], 0.0
-    for start, end, label in tier.entries:
+    problems, notes = [], []
+    reached, after_word, covers = tier.start, False, _covers(tier, rules)
+    for number, (start, end, label) in enumerate(tier.entries):
+        is_word = clean_word(label, rules) is not None
         if end < start:
-            problems.append(f"tier `{tier.name}`: `{label}` at {start:g} s ends before it starts, at {end:g} s")
-        elif start < reached - _TOLERANCE_S:
+            if is_word:
+                problems.append(f"tier `{tier.name}`: `{label}` at {start:g} s ends before it starts, at {end:g} s")
+            continue
+        overlap = reached - start if number else 0.0
+        if overlap > _MOST_OVERLAP_S + _TOLERANCE_S and (is_word or after_word):
             problems.append(
                 f"tier `{tier.name}` is not in order of time: `{label}` starts at {start:g} s, the one before ends at "
                 f"{reached:g} s"
             )
-        reached = end
-    return problems
+        elif overlap > _TOLERANCE_S and (is_word != after_word or (is_word and overlap < _TINY_S)):
+            notes.append(f"tier `{tier.name}`: `{label}` starts at {start:g} s, before the last ends at {reached:g} s")
+        elif covers and abs(start - reached) > _TOLERANCE_S and overlap <= 0:
+            notes.append(_hole(tier, reached, start))
+        reached, after_word = end, is_word
+    if covers and abs(reached - tier.end) > _TOLERANCE_S:
+        notes.append(_hole(tier, reached, tier.end))
+    return problems, notes
 
 
-def _long_or_short(path: Path, text: str) -> list[Tier]:
-    from praatio.utilities.errors import PraatioException
-    from praatio.utilities.textgrid_io import parseTextgridStr
-
-    declared = _declared_counts(path, text)
-    try:
-        parsed = parseTextgridStr(text, includeEmptyIntervals=True)["tiers"]
-        tiers = [_tier(values) for values in parsed]
-    except (PraatioException, ValueError, IndexError, AttributeError, KeyError, TypeError) as error:
-        found = f"declares {_counts(declared)}, but can't be read to the end"
-        raise BadInput(f"{path} {found} ({error}): cut off or malformed; fetch it again") from error
-    read = [len(tier.entries) for tier in tiers]
-    if read != declared:
-        raise BadInput(f"{path} declares {_counts(declared)}, found {_counts(read)}: cut off; fetch it again")
-    return tiers
+def _hole(tier: Tier, reached: float, start: float) -> str:
+    if start < reached:
+        return f"tier `{tier.name}` spans {tier.start:g} to {tier.end:g} s, but its intervals go beyond that"
+    return (
+        f"tier `{tier.name}`: nothing stands between {reached:g} and {start:g} s, though its intervals cover the rest"
+    )
 
 
-def _tier(values: dict) -> Tier:
-    entries = [(float(entry[0]), float(entry[-2]), entry[-1]) for entry in values["entries"]]
-    return Tier(values["name"], values["class"] == "IntervalTier", float(values["xmax"]), entries)
-
-
-def _decode(raw: bytes) -> str:
-    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    return raw.decode(encoding).replace("\r\n", "\n")
-
-
-def _declared_counts(path: Path, text: str) -> list[int]:
-    """Return the number of intervals (or points) that each tier declares; -1 for a tier whose head is missing."""
-    if "ooTextFile" not in text[:200]:
-        raise BadInput(
-            f'{path} is no TextGrid in the long, short or chronological form: `File type = "ooTextFile"` is missing'
-        )
-    is_long = "item [" in text or "item[" in text
-    tiers = (_LONG_TIERS if is_long else _SHORT_TIERS).search(text)
-    if tiers is None:
-        raise BadInput(f"{path} does not say how many tiers it has: cut off or malformed; fetch it again")
-    counts = [int(count) for count in (_LONG_INTERVALS if is_long else _SHORT_INTERVALS).findall(text)]
-    return counts + [-1] * (int(tiers.group(1)) - len(counts))
-
-
-def _counts(counts: list[int]) -> str:
-    sizes = ", ".join("unknown" if count < 0 else str(count) for count in counts)
-    return f"{len(counts)} tiers of {sizes or 'no'} intervals"
+def _covers(tier: Tier, rules: LabelRules) -> bool:
+    """Return whether the intervals of a tier are meant to cover it, silences with them, as Praat writes them."""
+    forward = [entry for entry in tier.entries if entry[1] >= entry[0]]
+    if len(forward) < 2:
+        return len(forward) == 1
+    n_tight = sum(abs(after[0] - before[1]) <= _TOLERANCE_S for before, after in pairwise(forward))
+    has_silence = any(clean_word(entry[2], rules) is None for entry in forward)
+    return n_tight >= (0.5 if has_silence else 0.9) * (len(forward) - 1)

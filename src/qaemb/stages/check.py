@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from qaemb.datasets.doctor.findings import Check, Problem, examine
 from qaemb.datasets.registry import CHECKS, detect_adapter
+from qaemb.datasets.words import NO_RULES, LabelRules
 from qaemb.errors import BadInput, BadParameter
 from qaemb.settings import BidsSettings, load_settings
 
@@ -18,8 +19,8 @@ from qaemb.settings import BidsSettings, load_settings
 def check_dataset(folder: Path, adapter: str = "auto", only_problems: bool = False) -> bool:
     """Print what is missing, wrong or suspicious in a folder, file by file, and return whether it has no errors.
 
-    `adapter` is a name of section `dataset`, or `auto` to tell it from the folder. A BIDS folder that params.yaml names
-    is looked at with the settings of params.yaml. BadInput if the folder is not there or of no known kind.
+    `adapter` is a name of section `dataset`, or `auto` to tell it from the folder. A folder that params.yaml names is
+    looked at with the settings of params.yaml. BadInput if the folder is not there or of no known kind.
     """
     if adapter != "auto" and adapter not in CHECKS:
         raise BadParameter(f"--adapter: no adapter `{adapter}`; there are: auto, {', '.join(CHECKS)}")
@@ -39,7 +40,7 @@ def check_dataset(folder: Path, adapter: str = "auto", only_problems: bool = Fal
 
 def _plan(folder: Path, adapter: str) -> list[Check]:
     try:
-        return CHECKS[adapter](folder, _bids_settings(folder) if adapter == "bids" else BidsSettings())
+        return CHECKS[adapter](folder, *_settings(folder, adapter))
     except BadInput as error:
         return [Check(".", partial(_fail, error))]
 
@@ -48,10 +49,11 @@ def _fail(error: BadInput) -> Iterator[Problem]:
     raise error
 
 
-def _bids_settings(folder: Path) -> BidsSettings:
+def _settings(folder: Path, adapter: str) -> tuple[BidsSettings, LabelRules]:
+    """Return what params.yaml says of this folder; the defaults if it names another."""
     params = Path("params.yaml")
     if params.exists():
         section = load_settings(params).dataset
-        if section.adapter == "bids" and section.path.resolve() == folder.resolve():
-            return section.bids
-    return BidsSettings()
+        if section.adapter == adapter and section.path.resolve() == folder.resolve():
+            return section.bids, LabelRules.of(section)
+    return BidsSettings(), NO_RULES

@@ -15,25 +15,25 @@ from numpy.typing import NDArray
 
 from qaemb.datasets.bids.index import BidsIndex, Run
 from qaemb.datasets.source import N_VERTICES
-from qaemb.datasets.words import clean_word, require_usable
+from qaemb.datasets.words import NO_RULES, LabelRules, require_usable, spoken_words
 from qaemb.errors import BadInput
 from qaemb.rows import read_csv, read_numbers
 from qaemb.settings import BidsSettings
 
 
-def read_events(path: Path, settings: BidsSettings) -> pd.DataFrame:
+def read_events(path: Path, settings: BidsSettings, rules: LabelRules = NO_RULES) -> pd.DataFrame:
     """Return word (lower case), onset_s and offset_s, in seconds from the start of the run's first scan.
 
     A word is an event with something else than `n/a` in `word_column` and, where some event has the trial_type of the
     settings, with that trial_type. Noise marks are left out. The index counts the rows of the file. BadInput names file
     and row.
     """
-    words = read_events_table(path, settings)
+    words = read_events_table(path, settings, rules)
     require_usable(path, words)
     return words
 
 
-def read_events_table(path: Path, settings: BidsSettings) -> pd.DataFrame:
+def read_events_table(path: Path, settings: BidsSettings, rules: LabelRules = NO_RULES) -> pd.DataFrame:
     """Return the words as `read_events` does, whatever their order; BadInput names a row without times."""
     column = settings.word_column
     table = read_csv(path, ["onset", "duration"], separator="\t")
@@ -48,9 +48,9 @@ def read_events_table(path: Path, settings: BidsSettings) -> pd.DataFrame:
         is_word &= of_type | (not of_type.any())
     table = table[is_word]
     onset = read_numbers(path, table, "onset")
-    words = pd.DataFrame({"word": table[column].map(clean_word), "onset_s": onset})
+    words = pd.DataFrame({"word": table[column], "onset_s": onset})
     words["offset_s"] = onset + read_numbers(path, table, "duration")
-    return words[words["word"].notna()]
+    return spoken_words(words, rules)
 
 
 def require_same(path: Path, words: pd.DataFrame, other_path: Path, other: pd.DataFrame, tolerance_s: float) -> None:

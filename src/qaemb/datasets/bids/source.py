@@ -35,6 +35,7 @@ from qaemb.datasets.doctor.arrays import Compared, Recorded, check_responses
 from qaemb.datasets.doctor.findings import Check, Problem, listed
 from qaemb.datasets.doctor.transcripts import check_table
 from qaemb.datasets.source import N_VERTICES, Responses, Timing, WordsAndResponses
+from qaemb.datasets.words import NO_RULES, LabelRules
 from qaemb.errors import BadInput
 from qaemb.settings import BidsSettings
 
@@ -47,8 +48,8 @@ class BidsSource(WordsAndResponses):
     Several runs of a story by one subject are repeats: `data` is their mean, `repeats` are the runs.
     """
 
-    def __init__(self, folder: Path, settings: BidsSettings) -> None:
-        self.index, self.settings = BidsIndex(folder, settings), settings
+    def __init__(self, folder: Path, settings: BidsSettings, rules: LabelRules = NO_RULES) -> None:
+        self.index, self.settings, self.rules = BidsIndex(folder, settings), settings, rules
         self.timing = lru_cache(maxsize=None)(self._timing)
         self._mask = lru_cache(maxsize=1)(self._mask_of)
 
@@ -67,9 +68,9 @@ class BidsSource(WordsAndResponses):
     def words(self, story: str) -> pd.DataFrame:
         """Return the words of the story's events, which must be the same in all its runs."""
         paths = list(dict.fromkeys(self.index.events(run) for run in self.runs(story)))
-        words = read_events(paths[0], self.settings)
+        words = read_events(paths[0], self.settings, self.rules)
         for path in paths[1:]:
-            other = read_events(path, self.settings)
+            other = read_events(path, self.settings, self.rules)
             require_same(paths[0], words, path, other, self.settings.onset_tolerance_s)
         return words
 
@@ -132,9 +133,9 @@ class BidsSource(WordsAndResponses):
 _SAME_TR_S = 1e-3
 
 
-def bids_checks(folder: Path, settings: BidsSettings) -> list[Check]:
+def bids_checks(folder: Path, settings: BidsSettings, rules: LabelRules = NO_RULES) -> list[Check]:
     """Return the checks of events, images, confounds and masks; BadInput if no runs can be told from the names."""
-    source, compared = BidsSource(folder, settings), Compared()
+    source, compared = BidsSource(folder, settings, rules), Compared()
     index = source.index
     checks = []
     lost = [path for path in index.image_paths if not path.exists()]
@@ -167,7 +168,8 @@ def _events(index: BidsIndex, run: Run) -> Path | None:
 
 
 def _check_events(source: BidsSource, run: Run) -> Iterator[Problem]:
-    yield from check_table(read_events_table(source.index.events(run), source.settings), _timing(source, run.story))
+    events = read_events_table(source.index.events(run), source.settings, source.rules)
+    yield from check_table(events, _timing(source, run.story))
 
 
 def _timing(source: BidsSource, story: str) -> Timing | None:

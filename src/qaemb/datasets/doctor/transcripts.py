@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,25 +11,42 @@ import pandas as pd
 
 from qaemb.datasets.doctor.findings import Problem, first_of_each
 from qaemb.datasets.source import Timing
-from qaemb.datasets.textgrid import order_problems, read_tiers, tier_words, words_tier
-from qaemb.datasets.words import word_problems
+from qaemb.datasets.textgrid import read_transcript
+from qaemb.datasets.words import (
+    NO_RULES,
+    LabelRules,
+    are_utterances,
+    odd_labels,
+    shown_counts,
+    utterances_message,
+    word_problems,
+)
 from qaemb.rows import FIRST_ROW
 
 _MOST_OUTSIDE = 0.4
 _SILENCE_S = 60.0
 
 
-def check_textgrid(path: Path, timing: Timing | None, reach_s: float | None = None) -> Iterator[Problem]:
-    """Yield what is wrong with a TextGrid and its words; `reach_s` is the time at which the scanner stopped."""
-    tiers = read_tiers(path)
-    tier = words_tier(path, tiers)
-    order = order_problems(tier)
-    yield from first_of_each(("order", ("ERROR", problem)) for problem in order)
-    late = [entry for entry in tier.entries if entry[1] > tier.end + 1e-3]
-    if late:
-        yield "ERROR", f"tier `{tier.name}`: `{late[0][2]}` ends at {late[0][1]:g} s, beyond the sound ({tier.end:g} s)"
-    if not order:
-        yield from check_words(tier_words(tier), timing, reach_s)
+def check_textgrid(
+    path: Path, timing: Timing | None, reach_s: float | None = None, rules: LabelRules = NO_RULES
+) -> Iterator[Problem]:
+    """Yield what is wrong with a TextGrid and its words; `reach_s` is the time at which the scanner stopped.
+
+    Every message about words names the tier that they stand in.
+    """
+    transcript = read_transcript(path, rules)
+    names = ", ".join(f"`{tier.name}`" for tier in transcript.tiers)
+    tiers = f"tier{'s' if len(transcript.tiers) > 1 else ''} {names}"
+    yield from (("WARNING", note) for note in transcript.notes)
+    yield from first_of_each(("order", ("ERROR", problem)) for problem in transcript.problems)
+    for tier in transcript.tiers:
+        late = [entry for entry in tier.entries if entry[1] > tier.end + 1e-3]
+        if late:
+            end, label = late[0][1:]
+            yield "ERROR", f"tier `{tier.name}`: `{label}` ends at {end:g} s, beyond the sound ({tier.end:g} s)"
+    if not transcript.problems:
+        for level, message in check_words(transcript.words, timing, reach_s):
+            yield level, f"{message} ({tiers})"
 
 
 def check_table(words: pd.DataFrame, timing: Timing | None) -> Iterator[Problem]:
@@ -49,6 +67,10 @@ def check_words(
     if words.empty:
         yield "ERROR", "holds no words, only silences and noises"
         return
+    labels = words["word"].tolist()
+    if are_utterances(labels):
+        yield "ERROR", utterances_message(labels)
+        return
     problems = word_problems(words)
     yield from first_of_each(
         (p.kind, ("ERROR" if p.fatal else "WARNING", row_of(p.number) + p.message)) for p in problems
@@ -59,7 +81,12 @@ def check_words(
         yield "WARNING", f"{late} words end after the scanner stopped, at {reach_s:g} s of the sound: the wrong story?"
     if timing is not None:
         yield from _against_rows(words, timing)
-    yield "OK", f"{len(words)} words from {words['onset_s'].min():.1f} to {last:.1f} s"
+    odd = odd_labels(labels)
+    if odd:
+        yield "WARNING", f"odd labels, read as words: {shown_counts(odd)}; list those that are none in dataset.marks"
+    marks: Counter[str] = words.attrs.get("marks", Counter())
+    no_words = f"; {marks.total()} marks are no words: {shown_counts(marks)}" if marks else ""
+    yield "OK", f"{len(words)} words from {words['onset_s'].min():.1f} to {last:.1f} s{no_words}"
 
 
 def _against_rows(words: pd.DataFrame, timing: Timing) -> Iterator[Problem]:
