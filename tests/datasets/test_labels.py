@@ -17,19 +17,7 @@ def test_words_are_lower_case(label, word):
     assert clean_word(label) == word
 
 
-MARKS = [
-    "<unk>",
-    "<eps>",
-    "<s>",
-    "</s>",
-    "<p:>",
-    "<usb>",
-    "<nib>",
-    "<CUTOFF-the>",
-    "[noise]",
-    "[laughter-yes]",
-    "[x] [y]",
-]
+MARKS = ["<unk>", "<eps>", "<s>", "</s>", "<p:>", "<usb>", "<nib>", "<CUTOFF-the>", "[noise]", "[laughter-yes]"]
 MARKS += ["(laughs)", "((unclear))", "(.)", "sil", "SIL", "spn", "nsn", "UNK", "h#", "!SIL", "xxx", "&=laughs", "{CG}"]
 MARKS += ["[x] [y]", "***", "#", "...", "\u2014", "-", "_", "+/.", "{B_TRANS}", "{ laugh }"]
 
