@@ -154,3 +154,13 @@ def test_the_settings_of_params_yaml_are_used(own_copy, report, monkeypatch):
     _, lines = report(own_copy)
     assert any("alpha.TextGrid: 178 words" in line and "`a=b` 2" in line for line in lines)
     assert any("beta.TextGrid: 180 words" in line for line in lines)
+
+
+def test_the_tier_of_words_is_named_beside_other_warnings(own_copy, report):
+    path = own_copy / GRIDS / "alpha.TextGrid"
+    path.write_text(re.sub(r"intervals: size = \d+", "intervals: size = 2", path.read_text(), count=1))
+    _, lines = report(own_copy)
+    (alpha,) = [line for line in lines if "alpha.TextGrid" in line]
+    assert re.search(
+        r"tier `phone` declares 2 intervals, but \d+ are there; all are read \(words: tier `word`\)$", alpha
+    )

@@ -37,7 +37,8 @@ def check_textgrid(
     transcript = read_transcript(path, rules)
     names = ", ".join(f"`{tier.name}`" for tier in transcript.tiers)
     tiers = f"tier{'s' if len(transcript.tiers) > 1 else ''} {names}"
-    yield from (("WARNING", note) for note in transcript.notes)
+    for note in transcript.notes:
+        yield "WARNING", note if names in note else f"{note} (words: {tiers})"
     yield from first_of_each(("order", ("ERROR", problem)) for problem in transcript.problems)
     for tier in transcript.tiers:
         late = [entry for entry in tier.entries if entry[1] > tier.end + 1e-3]
