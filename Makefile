@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export FEAST_USAGE := False
 export GX_ANALYTICS_ENABLED := false
 
-.PHONY: help setup run test test-slow test-simulation test-vllm lint format bench-answers bench-answers-gpu bench-encoding bench-lebel-pcs bench-protocols bench-student bench-store bench-tasks soak student ui serve lock lock-vllm clean bench-serving
+.PHONY: help setup run test test-slow test-simulation test-vllm lint format bench-answers bench-answers-gpu bench-encoding bench-lebel-pcs bench-protocols bench-student bench-store bench-tasks bench-house soak student ui serve lock lock-vllm clean bench-serving
 
 help:
 	@echo "make run        set up, then dvc repro and a summary of what it found"
@@ -30,6 +30,7 @@ help:
 	@echo "make bench-store        the answer store beside Zarr and SQLite, and what one more question costs (docs/store.md)"
 	@echo "make bench-serving      online, over HTTP, for training, beside plain Feast (docs/serving.md)"
 	@echo "make bench-tasks        retrieval, similarity, classification, clustering on answers (docs/tasks.md)"
+	@echo "make bench-house        the shape of the source, and what pip install and a first embedding take"
 	@echo "make soak               500 kills of a command that fills the store, and a look at it after each"
 	@echo "make student            train the student that comes with qaemb again (needs QAEMB_LEBEL_PCS)"
 	@echo "make ui         the MLflow UI on http://127.0.0.1:$(PORT_MLFLOW)"
@@ -123,6 +124,10 @@ bench-tasks: setup
 	$(BIN)/dvc repro -q model@minilm questions
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps -r benchmarks/tasks/texts.txt
 	$(BIN)/python -m benchmarks.tasks $(ARGS)
+
+# ARGS=--counts for the shape only. Installs a wheel in an environment below build/ and takes it away again.
+bench-house: setup
+	$(BIN)/python -m benchmarks.house $(ARGS)
 
 # ARGS='--kills 50' for fewer.
 soak: setup

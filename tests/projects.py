@@ -44,5 +44,10 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
+def answered_now(project: Path, job: str) -> int:
+    """Return how many cells the last run of a job answered."""
+    return json.loads((project / "reports" / "runs" / "answers" / f"{job}.json").read_text())["cells_answered_now"]
+
+
 def metrics(project: Path, stage: str, item: str) -> dict:
     return json.loads((project / "reports" / "metrics" / stage / f"{item}.json").read_text())

@@ -35,6 +35,19 @@ def test_every_stage_of_dvc_yaml_is_a_command_and_a_function_of_the_same_name() 
         assert code.count(f"\ndef {name}(") == 1
 
 
+def test_help_shows_commands_in_groups_the_most_used_first() -> None:
+    for arguments, first in (((), ("Every day", "use", "summary")), (("answers",), ("Answer", "plan", "run"))):
+        text = qaemb(*arguments, "--help", cwd=ROOT).stdout
+        places = [re.search(rf"(?m)^\W*{name}\b", text[text.index("Options") :]).start() for name in first]
+        assert places == sorted(places)
+        assert "Commands" not in text  # the heading of those that are in no group
+    pages = "".join(path.read_text() for path in (ROOT / "src" / "qaemb" / "cli").glob("*.py"))
+    names = re.findall(r'@app\.command\(\)\ndef (\w+)|add_typer\(\w+, name="(\w+)"\)', pages)
+    listed = qaemb("--help", cwd=ROOT).stdout
+    assert len(names) > 20
+    assert all(re.search(rf"(?m)^\W*{one or other}\b", listed) for one, other in names)
+
+
 def test_an_unknown_parameter_is_one_plain_line(project: Path) -> None:
     params = project / "params.yaml"
     params.write_text(params.read_text().replace("protocol: strict", "protokol: strict"))

@@ -15,9 +15,28 @@ import yaml
 
 from qaemb.settings import load_settings
 
-from .projects import ROOT, copy_project, edit, metrics, run, stages_run, succeed
+from .projects import ROOT, answered_now, copy_project, edit, metrics, run, stages_run, succeed
 
 SUBJECTS = ("UTS01", "UTS02", "UTS03")
+ONE_OF_EACH = (
+    "miniature",
+    "dataset",
+    "segments@tr",
+    "questions",
+    "model@minilm",
+    "distill@smollm2_heads",
+    "answerers",
+    "answers@llm_sentence",
+    "validate@llm_sentence",
+    "features@qa_llm",
+    "designs",
+    "encode@gold",
+    "interpret@gold",
+    "select@qa_student",
+    "publish",
+    "downstream@lee",
+    "report",
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -30,12 +49,24 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     edit(folder / "params.yaml", "segmentation: tr, set: quick", "segmentation: sentence, set: two")
     edit(folder / "params.yaml", "set: quick", "set: two")
     ran = stages_run(succeed("dvc", "repro", cwd=folder))
-    assert {name.split("@")[0] for name in ran} == set(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
+    assert {name.split("@")[0] for name in ran} == set(_stages())
     return folder
+
+
+def _stages() -> dict[str, object]:
+    return yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 
 def test_again_does_nothing(project: Path) -> None:
     assert stages_run(succeed("dvc", "repro", cwd=project)) == []
+
+
+def test_a_forced_run_of_the_same_code_leaves_the_lock_file_as_it_was(project: Path) -> None:
+    assert {name.split("@")[0] for name in ONE_OF_EACH} == set(_stages())
+    before = (project / "dvc.lock").read_text()
+    ran = stages_run(succeed("dvc", "repro", "--force", "--single-item", *ONE_OF_EACH, cwd=project))
+    assert sorted(ran) == sorted(ONE_OF_EACH)
+    assert (project / "dvc.lock").read_text() == before
 
 
 def test_a_clone_pulls_all_results_and_builds_only_its_own_feature_store(project: Path, tmp_path: Path) -> None:
@@ -158,7 +189,7 @@ def test_one_added_question_costs_one_column(project: Path) -> None:
     )
     succeed("dvc", "repro", "answers@student_sentence", cwd=project)
     after = pd.read_parquet(project / "data" / "work" / "answers" / "student_sentence" / "margin.parquet")
-    assert metrics(project, "answers", "student_sentence")["cells_answered_now"] == len(before)
+    assert answered_now(project, "student_sentence") == len(before)
     pd.testing.assert_frame_equal(after[before.columns], before)
     bank.write_text(original)
     assert "answers@student_sentence" not in stages_run(

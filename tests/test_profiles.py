@@ -47,7 +47,7 @@ def test_it_says_what_changed_and_keeps_other_sections(params: Path, monkeypatch
 
 def test_wrong_profiles_leave_params_as_they_were(params: Path, tmp_path: Path) -> None:
     before = params.read_text()
-    with pytest.raises(BadInput, match="no profile `nothing`.*lebel_pcs, miniature"):
+    with pytest.raises(BadParameter, match="no profile `nothing`.*lebel_pcs, miniature"):
         use_profile(params, PROFILES, "nothing")
     (tmp_path / "extra.yaml").write_text("miniature: {seed: 2}\n")
     with pytest.raises(BadInput, match="section `miniature` can't be in a profile"):

@@ -1,6 +1,7 @@
 """The rooms of docs/architecture.md: nobody imports upwards, and heavy tools load only in their own room, when used."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,15 @@ def imports(path: Path) -> list[str]:
 def test_every_room_has_a_place_in_the_order() -> None:
     rooms = {p.name for p in SOURCE.iterdir() if p.is_dir() and p.name != "__pycache__"}
     assert rooms - {"cli", "stages"} - BASE == set(LOWER)
+
+
+def test_the_page_on_architecture_says_the_same() -> None:
+    page = (SOURCE.parents[1] / "docs" / "architecture.md").read_text()
+    section = page.split("## Rooms")[1].split("## Decisions")[0]
+    rows = [line.strip("| ").split("|") for line in section.splitlines() if line.startswith("| `")]
+    names = [set(re.findall(r"`(\w+)`", row[2])) if len(row) > 2 else set() for row in rows]
+    assert {row[0].strip().strip("`"): lower for row, lower in zip(rows, names, strict=True)} == LOWER
+    assert set(re.findall(r"`(\w+)`", section)) >= BASE
 
 
 @pytest.mark.parametrize("room", sorted(LOWER))

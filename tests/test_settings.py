@@ -49,6 +49,30 @@ def test_the_projects_params_are_valid_and_frozen() -> None:
         ("publish.job", "x", r"publish\.job: `x` is not in answers\.jobs"),
         ("model.minilm", {"source": "wheel", "kind": "encoder"}, r"source `wheel` needs `package` and `version`"),
         ("features.spaces.gold", {"kind": "qa", "input": "x"}, "kind `qa` needs `job`"),
+        ("downstream.tasks.lee.kind", "ranking", r"downstream\.tasks\.lee\.kind: `ranking` is none of 'similarity', "),
+        ("downstream.tasks.lee", {"data": "x"}, r"downstream\.tasks\.lee\.kind: Field required"),
+        ("downstream.tasks.lee.n_folds", 3, r"unknown parameter `downstream\.tasks\.lee\.n_folds`"),
+        (
+            "downstream.tasks.lee.retrieval",
+            {"n_folds": 3},
+            r"tasks\.lee: section `retrieval` belongs to kind `retrieval`",
+        ),
+        (
+            "downstream.tasks.messages.classification.n_folds",
+            1,
+            r"tasks\.messages\.classification\.n_folds: .*equal to 2",
+        ),
+        ("distill.students.smollm2_heads.kind", "tree", r"students\.smollm2_heads\.kind: `tree` is none of 'heads', "),
+        (
+            "distill.students.smollm2_heads.lm",
+            {"rank": 2},
+            r"section `lm` belongs to kind `lm`, and this is of kind `heads`",
+        ),
+        (
+            "distill.students.smollm2_heads.finetune",
+            {"rank": 0},
+            r"students\.smollm2_heads\.finetune\.rank: .*equal to 1",
+        ),
     ],
 )
 def test_a_bad_parameter_is_named(tmp_path: Path, key: str, value: Any, message: str) -> None:

@@ -54,4 +54,4 @@ def _run(workspace: Workspace, questions: list[Question]) -> tuple[float, float]
     begin = time.perf_counter()
     subprocess.run(command, cwd=workspace.root, check=True)
     seconds = time.perf_counter() - begin
-    return float(read_json(workspace.metrics("answers", JOB))["cells_answered_now"]), seconds
+    return float(read_json(workspace.run_figures("answers", JOB))["cells_answered_now"]), seconds

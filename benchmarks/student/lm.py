@@ -12,18 +12,18 @@ import json
 import os
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.record import write_result
+from benchmarks.student.splits import split_questions
 from qaemb.answers import build_answerer
-from qaemb.distill.cells import TeacherCells, split_questions
+from qaemb.distill.cells import TeacherCells
 from qaemb.distill.grades import question_aucs
-from qaemb.distill.lm import LmResult, LmTraining, train_lm
-from qaemb.settings import AnswererSettings
+from qaemb.distill.lm.training import LmResult, train_lm
+from qaemb.settings import AnswererSettings, LmSettings
 
 ROOT = Path(__file__).parents[2]
 PROMPT = str(Path(__file__).with_name("short.yaml"))
@@ -49,8 +49,9 @@ def main() -> None:
     train, test = read_cells()
     seen, unseen = split_questions(len(train.questions), N_UNSEEN, seed=0)
     changes = json.loads(arguments.settings)
-    settings = LmTraining(**{**CHOSEN, "minutes": arguments.minutes, "threads": arguments.threads, **changes})
-    result = train_lm(arguments.base, PROMPT, train.columns(seen), settings, arguments.out / "student")
+    run = {"prompt": PROMPT, "minutes": arguments.minutes, "threads": arguments.threads}
+    settings = LmSettings(**{**CHOSEN, **run, **changes})
+    result = train_lm(arguments.base, train.columns(seen), settings, arguments.out / "student")
     margins, seconds = _answer(result.model, test, arguments.threads)
     np.savez_compressed(arguments.out / "test_margins.npz", margin=margins, groups=np.array(test.groups))
     aucs = question_aucs(margins, test)
@@ -73,7 +74,8 @@ def main() -> None:
         "seen_auc_per_story": _per_story(margins, test, seen),
         "unseen_auc_per_story": _per_story(margins, test, unseen),
     }
-    print(write_result("result", headline, asdict(settings), figures, arguments.out))
+    used = settings.model_dump(mode="json", exclude={"prompt"})
+    print(write_result("result", headline, used, figures, arguments.out))
 
 
 def read_cells() -> tuple[TeacherCells, TeacherCells]:
@@ -134,7 +136,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--base", type=Path, default=ROOT / "data" / "work" / "models" / "smollm2")
     parser.add_argument("--minutes", type=float, default=240.0, help="training ends after so many, if not before")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--settings", default="{}", help='other settings of LmTraining, as JSON: {"rank": 8}')
+    parser.add_argument("--settings", default="{}", help='other settings of LmSettings, as JSON: {"rank": 8}')
     return parser.parse_args()
 
 

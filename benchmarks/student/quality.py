@@ -8,8 +8,9 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.student.margins import Margins
+from benchmarks.student.splits import split_questions
 from qaemb.answers.students.reading import reference_vector, text_vectors
-from qaemb.distill.cells import split_groups, split_questions
+from qaemb.distill.cells import split_groups
 from qaemb.distill.conditioned import ConditionedSettings, QuestionVectors, fit_conditioned, refit_conditioned
 from qaemb.distill.grades import grade_student
 from qaemb.models.encoder import Encoder
@@ -48,8 +49,10 @@ def unseen(settings: Settings, workspace: Workspace, margins: Margins, models: l
             own, asked = cells.columns(taught), questions.some(taught)
             fitted = fit_conditioned(vectors, own, train[fit], train[held], asked, ConditionedSettings(seed=seed))
             final = refit_conditioned(vectors[train], own.rows(train), asked, fitted)
-            scores.setdefault(model, {})[seed] = final.margins(vectors[test], questions.own[left], questions.reference)
-            centred = vectors[test].reshape(len(test), 3, -1).sum(1) @ (questions.own[left] - questions.reference).T
+            scores.setdefault(model, {})[seed] = final.margins(
+                vectors[test], questions.taught[left], questions.reference
+            )
+            centred = vectors[test].reshape(len(test), 3, -1).sum(1) @ (questions.taught[left] - questions.reference).T
             scores.setdefault(f"{model} similarity alone", {})[seed] = centred
     if len(models) > 1:
         scores["both"] = {seed: np.mean([scores[model][seed] for model in models], axis=0) for seed in SEEDS}

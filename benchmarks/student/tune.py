@@ -5,7 +5,6 @@ MiniLM, 86 questions, marked TRs of lebel_pcs; three epochs, on one core about 1
 
 from __future__ import annotations
 
-import pandas as pd
 import torch
 
 from benchmarks.record import write_result
@@ -38,7 +37,7 @@ def main() -> None:
 def record(settings: Settings, workspace: Workspace) -> None:
     """Write benchmarks/results/student_finetune.json from what `distill` left."""
     figures = read_json(workspace.metrics("distill", NAME))
-    curve = pd.read_parquet(workspace.students / NAME / "finetune.parquet").to_dict("records")
+    curve = read_json(workspace.run_figures("distill", NAME))["curve"]
     names = ("held_out_auc", "test_auc", "frozen_held_out_auc", "frozen_test_auc")
     headline = {name: figures["context"][name] for name in names}
     own = settings.distill.students[NAME].model_dump(mode="json")

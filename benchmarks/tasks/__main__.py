@@ -17,7 +17,7 @@ from benchmarks.tasks import classification, clustering, retrieval, similarity
 from benchmarks.tasks.part import Part
 from qaemb.errors import BadInput
 from qaemb.files import write_text
-from qaemb.settings import TaskSettings, load_settings
+from qaemb.settings import DownstreamSettings, load_settings
 from qaemb.stages.downstream import evaluate, metrics_of
 from qaemb.workspace import Workspace
 
@@ -49,7 +49,8 @@ def main() -> None:
 
 def _run(part: Part, name: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return a task's metrics and its seconds; None, with a line that says why, where its data is not at hand."""
-    own = TaskSettings(kind=part.kind, answerer=ANSWERER, encoder=ENCODER, **values)
+    task = {"kind": part.kind, "answerer": ANSWERER, "encoder": ENCODER, **values}
+    own = DownstreamSettings.model_validate({"tasks": {name: task}}).tasks[name]
     begin = time.perf_counter()
     try:
         result = evaluate(load_settings(ROOT / "params.yaml"), Workspace(ROOT), name, own)

@@ -1,6 +1,6 @@
 """qaemb: readable text features, each an LLM's answer to one yes/no question (QA-Emb, arXiv 2405.16714)."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> object:

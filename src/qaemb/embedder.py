@@ -21,7 +21,7 @@ from qaemb.answers import Answerer, Answers
 from qaemb.answers.default import answerer_here
 from qaemb.answers.plan import Wanted
 from qaemb.answers.stored import Stored
-from qaemb.errors import BadInput, BadParameter
+from qaemb.errors import BadInput, BadParameter, listed
 from qaemb.files import atomic_folder, read_json, write_json
 from qaemb.identity import text_id
 from qaemb.models.inputs import check_inputs
@@ -87,9 +87,8 @@ def check_columns(model: Any, names: Sequence[str]) -> None:
         raise BadInput("the model was fitted on these questions in another order; put them in that order")
 
 
-def _listed(names: Sequence[str], most: int = 5) -> str:
-    shown = ", ".join(f"`{name}`" for name in names[:most]) or "nothing more"
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+def _listed(names: Sequence[str]) -> str:
+    return listed(f"`{name}`" for name in names) or "nothing more"
 
 
 Values_embedder = NDArray[np.float32]

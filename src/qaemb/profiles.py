@@ -10,7 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from qaemb.errors import BadInput, BadParameter
+from qaemb.errors import BadInput, BadParameter, require_name
 from qaemb.files import atomic_file
 from qaemb.settings import load_settings
 
@@ -38,19 +38,21 @@ def use_profile(params: Path, folder: Path, name: str) -> list[str]:
     leaves params.yaml as it was.
 
     Raises:
-        BadInput: no such profile, or one with a section that profiles may not hold.
-        BadParameter: the resulting params.yaml would not be valid.
+        BadInput: the profile has a section that profiles may not hold, or is not valid YAML.
+        BadParameter: there is no such profile, or the resulting params.yaml would not be valid.
     """
+    from qaemb.datasets.registry import adapter_settings  # imports h5py, which nothing else here needs
+
     yaml = YAML()
     yaml.width = 120
     yaml.preserve_quotes = True
-    profile = _read(yaml, _profile_path(folder, name))
+    require_name(sorted(path.stem for path in folder.glob("*.yaml")), name, "profile", str(folder))
+    path = folder / f"{name}.yaml"
+    profile = _read(yaml, path)
     variable = profile.pop("path_from", None)
     unknown = [key for key in profile if key not in SECTIONS]
     if unknown:
-        raise BadInput(
-            f"{folder / name}.yaml: section `{unknown[0]}` can't be in a profile ({', '.join(SECTIONS)} can)"
-        )
+        raise BadInput(f"{path}: section `{unknown[0]}` can't be in a profile ({', '.join(SECTIONS)} can)")
     if variable and os.environ.get(variable):
         profile["dataset"]["path"] = os.environ[variable]
     values = _read(yaml, params)
@@ -62,18 +64,10 @@ def use_profile(params: Path, folder: Path, name: str) -> list[str]:
         with temporary.open("w", encoding="utf-8") as file:
             yaml.dump(values, file)
         try:
-            load_settings(temporary)
+            adapter_settings(load_settings(temporary).dataset, temporary)
         except BadParameter as error:
-            raise BadParameter(str(error).replace(str(temporary), f"{folder / name}.yaml")) from error
+            raise BadParameter(str(error).replace(str(temporary), str(path))) from error
     return _changes(before, after) or [f"params.yaml already has everything of profile {name}"]
-
-
-def _profile_path(folder: Path, name: str) -> Path:
-    path = folder / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
-        raise BadInput(f"no profile `{name}` in {folder}; there are: {known}")
-    return path
 
 
 def _read(yaml: YAML, path: Path) -> Any:

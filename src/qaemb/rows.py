@@ -1,6 +1,8 @@
-"""Reading a user's text files row by row: every row comes with the file and line that an error should name.
+"""A user's text files: rows of CSV and JSON lines, and tables; every error names the file and the line or row.
 
-Tables in text files: read as the texts that stand in them, every complaint with file and row.
+`csv_rows` is for tables of texts: it keeps a cell as it is, refuses a row of another length, and knows the line of each
+row, which cells with line ends in them make another number than that of the row. `read_csv` is for tables of numbers
+and names, as pandas reads them: cells are stripped, short rows are filled up, and rows count from `FIRST_ROW`.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from qaemb.errors import BadInput
+
+FIRST_ROW = 2
+"""The row of a file in which its first entry stands, under the names of the columns."""
 
 
 def csv_rows(path: Path, columns: tuple[str, ...], separator: str = ",") -> Iterator[tuple[str, dict[str, str]]]:
@@ -70,20 +75,6 @@ def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
         raise BadInput(f"{path} can't be unpacked: {error}; make it again") from error
 
 
-def _json_object(line: str, place: str) -> dict[str, Any]:
-    try:
-        values = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise BadInput(f"{place}: not valid JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise BadInput(f"{place}: expected an object, as {{...}}, in each line")
-    return values
-
-
-FIRST_ROW = 2
-"""The row of a file in which its first entry stands, under the names of the columns."""
-
-
 def read_csv(path: Path, columns: list[str], separator: str = ",") -> pd.DataFrame:
     """Return a table with a line of names on top, all cells as text (`null` and `NA` stay words, spaces are stripped).
 
@@ -108,6 +99,16 @@ def read_csv(path: Path, columns: list[str], separator: str = ",") -> pd.DataFra
     return table.fillna("").apply(lambda column: column.str.strip())
 
 
+def refuse_rows(path: Path, wrong_rows: Mapping[str, pd.Series]) -> None:
+    """Raise BadInput with the first row of a table of `read_csv` for which one of the conditions holds.
+
+    `wrong_rows`: what is wrong -> for each row of the table whether it is.
+    """
+    for message, rows in wrong_rows.items():
+        if rows.any():
+            raise BadInput(f"{path}, row {FIRST_ROW + int(rows.to_numpy().argmax())}: {message}")
+
+
 def read_numbers(path: Path, table: pd.DataFrame, column: str) -> NDArray[np.float64]:
     """Return a column of a table of `read_csv`, or of some of its rows, as numbers.
 
@@ -119,4 +120,14 @@ def read_numbers(path: Path, table: pd.DataFrame, column: str) -> NDArray[np.flo
         row, cell = FIRST_ROW + table.index[wrong[0]], table[column].iloc[wrong[0]]
         more = f" (and {len(wrong) - 1} more rows)" if len(wrong) > 1 else ""
         raise BadInput(f"{path}, row {row}: `{column}` should be a number, not `{cell}`{more}")
+    return values
+
+
+def _json_object(line: str, place: str) -> dict[str, Any]:
+    try:
+        values = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise BadInput(f"{place}: not valid JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise BadInput(f"{place}: expected an object, as {{...}}, in each line")
     return values

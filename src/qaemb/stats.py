@@ -1,4 +1,7 @@
-"""Are the answers right, and are they as sure as they should be? Pure functions on arrays of cells."""
+"""Plain statistics that several rooms use: scores of margins against yes/no labels, correlations, q values.
+
+All are pure functions on arrays. A margin is a log odds of yes, in nats; a label is 1.0 (yes) or 0.0 (no).
+"""
 
 from __future__ import annotations
 
@@ -52,10 +55,9 @@ def resampled_auc(margin: Floats, truth: Floats, weights: Floats) -> Floats:
 
 def balanced_accuracy(margin: Floats, truth: Floats) -> float:
     """Return the mean of the two classes' accuracies when a margin above 0 means yes; NaN with one class."""
-    yes = truth == 1.0
-    if yes.all() or not yes.any():
-        return float("nan")
-    return float(((margin[yes] > 0).mean() + (margin[~yes] <= 0).mean()) / 2)
+    from sklearn.metrics import balanced_accuracy_score
+
+    return float(balanced_accuracy_score(truth, margin > 0)) if np.ptp(truth) else float("nan")
 
 
 def brier(margin: Floats, truth: Floats) -> float:
@@ -104,18 +106,18 @@ def bootstrap_mean_auc(questions: Sequence[Cells], n_texts: int, n_resamples: in
         for resample in counts:
             resample[:] = np.bincount(rng.integers(0, n_texts, n_texts), minlength=n_texts)
         values = np.array([resampled_auc(q.margin, q.truth, counts[:, q.rows]) for q in questions])
-        known = np.isfinite(values)
-        total = np.where(known, values, 0.0).sum(0)
-        np.divide(total, known.sum(0), out=means[start:stop], where=known.any(0))
+        has_both = np.isfinite(values)
+        total = np.where(has_both, values, 0.0).sum(0)
+        np.divide(total, has_both.sum(0), out=means[start:stop], where=has_both.any(0))
     return means
 
 
 def interval(values: Floats) -> tuple[float, float]:
     """Return the 2.5th and 97.5th percentile of the finite values; NaN, NaN without any."""
-    known = values[np.isfinite(values)]
-    if not len(known):
+    finite = values[np.isfinite(values)]
+    if not len(finite):
         return float("nan"), float("nan")
-    low, high = np.percentile(known, [2.5, 97.5])
+    low, high = np.percentile(finite, [2.5, 97.5])
     return float(low), float(high)
 
 
@@ -127,15 +129,31 @@ def pearson(first: Floats, second: Floats) -> float:
 
 
 def spearman(first: Floats, second: Floats) -> float:
-    """Return Spearman's rho: Pearson's r of the ranks, ties sharing their mean rank; NaN as for `pearson`."""
+    """Return Spearman's rho: the correlation of the ranks, ties sharing their mean rank; NaN as for `pearson`."""
     from scipy.stats import rankdata
 
-    return pearson(rankdata(first), rankdata(second))
+    a, b = (rankdata(values) - (len(values) + 1) / 2 for values in (first, second))
+    spread = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / spread) if spread > 0 else float("nan")
 
 
 def kappa(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
     """Return Cohen's kappa of two yes/no vectors: agreement beyond chance; NaN where both always say the same word."""
-    observed = float((first == second).mean())
-    p, q = float(first.mean()), float(second.mean())
-    chance = p * q + (1 - p) * (1 - q)
-    return float("nan") if chance == 1.0 else (observed - chance) / (1 - chance)
+    from sklearn.metrics import cohen_kappa_score
+
+    one_word = np.unique([first, second]).size < 2
+    return float("nan") if one_word else float(cohen_kappa_score(first, second))
+
+
+def q_values(p: Floats) -> Floats:
+    """Return Benjamini-Hochberg's q of each p, of any shape: the false discovery rate at which it is called.
+
+    NaN stays NaN, and counts as no test.
+    """
+    from scipy.stats import false_discovery_control
+
+    is_test = np.isfinite(p)
+    q = np.full(p.shape, np.nan)
+    if is_test.any():
+        q[is_test] = false_discovery_control(p[is_test])
+    return q

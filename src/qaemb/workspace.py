@@ -44,7 +44,7 @@ class Workspace:
 
     @property
     def selected(self) -> Path:
-        """Question sets chosen by `select`."""
+        """Question sets that `select` wrote."""
         return self.root / "data" / "selected"
 
     @property
@@ -99,7 +99,7 @@ class Workspace:
         return self.work / "answers" / job
 
     def validation(self, job: str) -> Path:
-        """What validation found out about one job."""
+        """What validation says about one job."""
         return self.work / "validation" / job
 
     def features(self, space: str) -> Path:
@@ -125,3 +125,7 @@ class Workspace:
     def metrics(self, stage: str, item: str) -> Path:
         """The numbers of one stage and item that `dvc metrics show` prints."""
         return self.reports / "metrics" / stage / f"{item}.json"
+
+    def run_figures(self, stage: str, item: str) -> Path:
+        """What the last run of a stage took: time, speed, cells bought. No DVC output, as each run has its own."""
+        return self.reports / "runs" / stage / f"{item}.json"

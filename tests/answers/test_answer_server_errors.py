@@ -160,4 +160,4 @@ def test_a_chat_that_ends_at_once_is_unanswered_but_not_at_the_first_question(se
 def test_a_missing_library_is_named_with_the_command(server, tiny_llm, monkeypatch):
     monkeypatch.delitem(sys.modules, "qaemb.answers.engines.server.client")
     monkeypatch.setitem(sys.modules, "httpx2", None)
-    assert 'engine `server` needs httpx2; run `pip install "qaemb[server]"`' in failure(answerer_of(server, tiny_llm))
+    assert 'engine `server` needs httpx2; run `pip install ".[server]"`' in failure(answerer_of(server, tiny_llm))

@@ -59,6 +59,10 @@ def figures(workspace: Workspace, job: str) -> dict[str, float]:
     return json.loads(workspace.metrics("answers", job).read_text())
 
 
+def run_figures(workspace: Workspace, job: str) -> dict[str, float]:
+    return json.loads(workspace.run_figures("answers", job).read_text())
+
+
 def test_after_its_members_an_ensemble_answers_nothing(settings, workspace, capsys):
     answers(settings, workspace, "llm")
     answers(settings, workspace, "student")
@@ -75,7 +79,7 @@ def test_after_its_members_an_ensemble_answers_nothing(settings, workspace, caps
     assert sorted(store.rglob("*")) == before
     expected = (margins(workspace, "llm").astype(np.float64) + margins(workspace, "student")) / 2
     np.testing.assert_allclose(margins(workspace, "both"), expected, rtol=1e-6)
-    assert figures(workspace, "both")["cells_answered_now"] == figures(workspace, "both")["tokens"] == 0
+    assert run_figures(workspace, "both")["cells_answered_now"] == run_figures(workspace, "both")["tokens"] == 0
 
 
 def test_an_ensemble_buys_its_members_cells_for_them(settings, workspace, capsys):
@@ -84,10 +88,10 @@ def test_an_ensemble_buys_its_members_cells_for_them(settings, workspace, capsys
     assert all(f": {N_CELLS} cells wanted, 0 in the store, {N_CELLS} to answer" in line for line in lines)
     assert len(lines) == 2
     answers(settings, workspace, "both")
-    assert figures(workspace, "both")["cells_answered_now"] == 2 * N_CELLS
+    assert run_figures(workspace, "both")["cells_answered_now"] == 2 * N_CELLS
     for member in ("llm", "student"):
         answers(settings, workspace, member)
-        assert figures(workspace, member)["cells_answered_now"] == 0
+        assert run_figures(workspace, member)["cells_answered_now"] == 0
 
 
 def test_the_spec_lists_the_members_and_their_models(settings, workspace):

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from nilearn.maskers import NiftiMasker
 
-from qaemb.datasets.bids import BidsSource
+from qaemb.datasets.bids import BidsSettings, BidsSource
 from qaemb.datasets.source import N_VERTICES
 from qaemb.errors import BadInput
-from qaemb.settings import BidsSettings, DatasetSettings, SegmentationSettings, Settings
+from qaemb.settings import DatasetSettings, SegmentationSettings, Settings
 from qaemb.stages.inputs import dataset, segments
 from qaemb.workspace import Workspace
 
@@ -78,7 +78,7 @@ def test_stages_dataset_and_segments_run(bids_folder, tmp_path, capsys):
         assert sorted(file["data"]) == STORIES
         runs = file["repeats/snow"][:]
         np.testing.assert_allclose(runs.mean(axis=0), file["data/snow"][:], atol=1e-6)
-        own = expected(raw(bids_folder, "01", "cake")[2:], section.bids)
+        own = expected(raw(bids_folder, "01", "cake")[2:], BidsSettings(trim=(2, 0)))
         np.testing.assert_allclose(file["data/cake"][:], own, atol=1e-4)
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qaemb.datasets.bids import BidsSource
-from qaemb.datasets.bids.images import read_events
+from qaemb.datasets.bids import BidsSettings, BidsSource
 from qaemb.datasets.bids.index import BidsIndex
+from qaemb.datasets.bids.source import _read_events
+from qaemb.datasets.registry import adapter_settings
 from qaemb.errors import BadInput, BadParameter
-from qaemb.settings import BidsSettings, DatasetSettings, load_settings
+from qaemb.settings import DatasetSettings
 
 FUNC = "derivatives/fmriprep/sub-01/func/sub-01_task-cake"
 IMAGE = f"{FUNC}_space-MNI_desc-preproc_bold.nii.gz"
@@ -40,17 +41,17 @@ def events(tmp_path):
 
 def test_words_are_the_events_with_a_word(events):
     path = events(onset=[0.5, 1, 2, 3], duration=[0.5, 1, 0, 1], word=["So", "n/a", "{BR}", "we"])
-    assert read_events(path, BidsSettings()).values.tolist() == [["so", 0.5, 1.0], ["we", 3.0, 4.0]]
+    assert _read_events(path, BidsSettings()).values.tolist() == [["so", 0.5, 1.0], ["we", 3.0, 4.0]]
 
 
 def test_words_are_of_one_trial_type_if_any_has_it(events):
     columns = {"onset": [0, 1, 2], "duration": [1, 1, "n/a"], "value": ["so", "we", "2"]}
     path = events(trial_type=["word", "word", "button"], **columns)
-    assert read_events(path, BidsSettings(word_column="value"))["word"].tolist() == ["so", "we"]
+    assert _read_events(path, BidsSettings(word_column="value"))["word"].tolist() == ["so", "we"]
     path = events(trial_type=["noun", "verb", "noun"], **(columns | {"duration": 1}))
-    assert read_events(path, BidsSettings(word_column="value"))["word"].tolist() == ["so", "we", "2"]
-    assert read_events(path, BidsSettings(word_column="value", trial_type="verb"))["word"].tolist() == ["we"]
-    assert read_events(path, BidsSettings(word_column="trial_type"))["word"].tolist() == ["noun", "verb", "noun"]
+    assert _read_events(path, BidsSettings(word_column="value"))["word"].tolist() == ["so", "we", "2"]
+    assert _read_events(path, BidsSettings(word_column="value", trial_type="verb"))["word"].tolist() == ["we"]
+    assert _read_events(path, BidsSettings(word_column="trial_type"))["word"].tolist() == ["noun", "verb", "noun"]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_words_are_of_one_trial_type_if_any_has_it(events):
 )
 def test_wrong_events(events, columns, message):
     with pytest.raises(BadInput, match=message):
-        read_events(events(**columns), BidsSettings())
+        _read_events(events(**columns), BidsSettings())
 
 
 def test_events_of_the_run_come_before_those_for_all(bids_folder):
@@ -216,11 +217,24 @@ def test_too_much_trimmed(bids_folder):
         source_of(bids_folder, trim=(20, 9)).timing("cake")
 
 
-def test_settings_of_other_adapters_hold_no_bids(tmp_path, bids_folder):
-    with pytest.raises(ValueError, match="section `bids` belongs to adapter `bids`, not `folder`"):
-        DatasetSettings(name="a", adapter="folder", path="a", subjects=["a"], test_stories=["a"], bids={"story": "run"})
+def section(adapter, **more):
+    return DatasetSettings(name="a", adapter=adapter, path="a", subjects=["a"], test_stories=["a"], **more)
+
+
+def test_settings_of_other_adapters_hold_no_bids():
+    with pytest.raises(BadParameter, match="dataset: section `bids` belongs to adapter `bids`, not `folder`"):
+        adapter_settings(section("folder", bids={"story": "run"}))
+    assert adapter_settings(section("folder", bids={"story": "task"})) is None
+
+
+def test_wrong_settings_of_bids_are_named():
     with pytest.raises(ValueError, match="`trim` counts TRs to leave out"):
         BidsSettings(trim=(-1, 0))
-    (tmp_path / "params.yaml").write_text("dataset: {adapter: bids, bids: {space_: MNI}}")
-    with pytest.raises(BadParameter, match=r"unknown parameter `dataset\.bids\.space_`"):
-        load_settings(tmp_path / "params.yaml")
+    with pytest.raises(BadParameter, match=r"^params\.yaml: dataset\.bids: `trim` counts TRs to leave out, 0 or more$"):
+        adapter_settings(section("bids", bids={"trim": [-1, 0]}))
+    with pytest.raises(BadParameter, match=r"^params\.yaml: unknown parameter `dataset\.bids\.space_`; remove it"):
+        adapter_settings(section("bids", bids={"space_": "MNI"}))
+    with pytest.raises(BadParameter, match=r"^params\.yaml: dataset\.bids: Input should be a valid dictionary"):
+        adapter_settings(section("bids", bids=None))
+    assert adapter_settings(section("bids", bids={"trim": [2, 0]})) == BidsSettings(trim=(2, 0))
+    assert adapter_settings(section("bids")) == BidsSettings()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.sparse.csgraph import connected_components
 
-from qaemb.datasets.miniature.planting import REGIONS, grow_cortex, pial_mesh
+from qaemb.datasets.miniature.planting import REGIONS, _pial_mesh, grow_cortex
 from qaemb.errors import BadInput
 
 PROPERTIES = sorted({name for region in REGIONS for name in region.weights} | {"danger"})
@@ -23,7 +23,7 @@ def test_voxels_are_different_vertices_in_order(cortex):
 
 def test_every_region_is_in_one_piece(cortex):
     for (hemi, _), own in cortex.table.groupby(["hemi", "region"]):
-        edges = pial_mesh(hemi)[1][own["vertex"].to_numpy()][:, own["vertex"].to_numpy()]
+        edges = _pial_mesh(hemi)[1][own["vertex"].to_numpy()][:, own["vertex"].to_numpy()]
         assert connected_components(edges, directed=False)[0] == 1
         assert len(own) >= 10
 
@@ -48,7 +48,7 @@ def test_weights_are_smooth(cortex):
     """Neighbours are more alike than voxels of the same region at large, but a region is not flat."""
     table, weights = cortex.table, cortex.weights[PROPERTIES.index("motion")]
     own = table[table["region"] == "motor_left"]
-    edges = pial_mesh("left")[1][own["vertex"].to_numpy()][:, own["vertex"].to_numpy()].tocoo()
+    edges = _pial_mesh("left")[1][own["vertex"].to_numpy()][:, own["vertex"].to_numpy()].tocoo()
     values = weights[own["voxel"]]
     between_neighbours = np.mean((values[edges.row] - values[edges.col]) ** 2) / 2
     assert 0 < between_neighbours < 0.3 * values.var()

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from qaemb.settings import BidsSettings, DatasetSettings
+from qaemb.datasets.bids import BidsSettings
+from qaemb.datasets.registry import ADAPTERS, adapter_settings
+from qaemb.settings import DatasetSettings
 
 TEXT = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text()
 SECTIONS = [yaml.safe_load(block)["dataset"] for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)]
@@ -14,7 +16,8 @@ SECTIONS = [yaml.safe_load(block)["dataset"] for block in re.findall(r"```yaml\n
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section["adapter"])
 def test_an_example_is_a_valid_section(section):
-    assert DatasetSettings.model_validate(section).bids == BidsSettings()
+    defaults = ADAPTERS[section["adapter"]].settings
+    assert adapter_settings(DatasetSettings.model_validate(section)) == (defaults and defaults())
 
 
 def test_every_setting_of_bids_is_shown():

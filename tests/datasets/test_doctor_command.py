@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qaemb.datasets.doctor import findings
-from qaemb.datasets.doctor.findings import Check, examine
+from qaemb.datasets import doctor
+from qaemb.datasets.doctor import Check, examine
 from qaemb.datasets.registry import detect_adapter
 from qaemb.errors import BadInput, BadParameter
 from qaemb.stages.check import check_dataset
@@ -59,7 +59,7 @@ def test_adapters_are_told_from_the_folder(own_copy, own_folder, bids_folder, le
         detect_adapter(empty)
     with pytest.raises(BadInput, match="nowhere is not a folder"):
         detect_adapter(tmp_path / "nowhere")
-    with pytest.raises(BadParameter, match="no adapter `nifti`; there are: auto, ds003020, lebel_pcs, folder, bids"):
+    with pytest.raises(BadParameter, match="no adapter `nifti`; there are: auto, ds003020, folder, lebel_pcs, bids"):
         check_dataset(empty, adapter="nifti")
 
 
@@ -80,7 +80,7 @@ def test_the_command_exits_with_one_on_errors(own_folder):
 
 @pytest.mark.parametrize(("after_s", "shown"), [(-1.0, True), (1000.0, False)])
 def test_progress_shows_once_it_has_taken_a_while(tmp_path, capsys, monkeypatch, after_s, shown):
-    monkeypatch.setattr(findings, "_PROGRESS_AFTER_S", after_s)
+    monkeypatch.setattr(doctor, "_PROGRESS_AFTER_S", after_s)
     assert len(list(examine(tmp_path, [Check(str(n), lambda: [("OK", "")]) for n in range(3)]))) == 3
     assert ("check: " in capsys.readouterr().err) == shown
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from qaemb.datasets.ds003020 import Ds003020
-from qaemb.datasets.miniature.generate import generate, planted_signals
+from qaemb.datasets.miniature.generate import _planted_signals, generate
 from qaemb.datasets.miniature.planting import REGIONS, grow_cortex, property_time_courses
 from qaemb.datasets.miniature.stories import read_properties, read_stories
 from qaemb.errors import BadInput, BadParameter
@@ -88,7 +88,7 @@ def test_planted_signal_has_the_stated_ratio_to_the_noise():
     properties = [name for region in REGIONS for name in region.weights]
     cortex = grow_cortex(400, sorted(set(properties)), rng)
     courses = [rng.normal(size=(rows, len(set(properties)))) for rows in (60, 90)]
-    signals = planted_signals(cortex, courses, 0.5)
+    signals = _planted_signals(cortex, courses, 0.5)
     ratio = sum((run**2).sum(axis=0) for run in signals) / 150
     has_signal = cortex.gain > 0
     assert ratio[has_signal].mean() == pytest.approx(0.5)

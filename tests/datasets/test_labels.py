@@ -1,10 +1,10 @@
 import pandas as pd
 import pytest
 
-from qaemb.datasets.words import NOISE_LABELS, LabelRules, clean_word, odd_labels, spoken_words
+from qaemb.datasets.words import _NOISE_LABELS, LabelRules, clean_word, odd_labels, spoken_words
 from qaemb.settings import DatasetSettings
 
-LABELS = sorted(NOISE_LABELS)  # a set, whose order differs from process to process
+LABELS = sorted(_NOISE_LABELS)  # a set, whose order differs from process to process
 
 
 @pytest.mark.parametrize("label", [*LABELS, *(f"{{{label.upper()}}}" for label in LABELS), "", "  ", "{}"])

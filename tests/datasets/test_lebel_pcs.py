@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qaemb.datasets.lebel_pcs import LebelPcs, spread_words
+from qaemb.datasets.lebel_pcs import LebelPcs, _spread_words
 from qaemb.datasets.write import choose_stories
 from qaemb.errors import BadInput
 from qaemb.stages.inputs import dataset
@@ -79,7 +79,7 @@ def test_both_forms_hold_the_same(form, request):
 
 
 def test_words_are_spread_evenly_over_their_tr():
-    words = spread_words(["a b c d", "", "e {NS}"])
+    words = _spread_words(["a b c d", "", "e {NS}"])
     assert words["onset_s"].tolist() == [0.0, 0.5, 1.0, 1.5, 4.0]
     assert words["offset_s"].tolist() == [0.5, 1.0, 1.5, 2.0, 6.0]
 

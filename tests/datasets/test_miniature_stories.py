@@ -1,6 +1,6 @@
 import pytest
 
-from qaemb.datasets.miniature.stories import read_properties, read_stories, read_story
+from qaemb.datasets.miniature.stories import _read_story, read_properties, read_stories
 from qaemb.errors import BadInput
 
 GOOD = """# A title
@@ -18,7 +18,7 @@ def write(tmp_path, text, name="tale.txt"):
 
 
 def test_words_pauses_properties_and_paragraphs(tmp_path):
-    story = read_story(write(tmp_path, GOOD), ["speech", "time", "negation"])
+    story = _read_story(write(tmp_path, GOOD), ["speech", "time", "negation"])
     assert (story.name, story.title) == ("tale", "A title")
     first = story.sentences[0]
     assert first.text == "\"Don't go,\" said Anna -- twice, at twenty-two o'clock."
@@ -47,13 +47,13 @@ def test_words_pauses_properties_and_paragraphs(tmp_path):
 )
 def test_errors_name_file_and_line(tmp_path, text, message):
     with pytest.raises(BadInput, match=rf"tale\.txt, {message}"):
-        read_story(write(tmp_path, text), ["time"])
+        _read_story(write(tmp_path, text), ["time"])
 
 
 def test_letters_beyond_ascii(tmp_path):
     (tmp_path / "tale.txt").write_bytes("# Title\nA word. || -\nA café. || -\n".encode())
     with pytest.raises(BadInput, match=r"tale\.txt, line 3: not ASCII"):
-        read_story(tmp_path / "tale.txt", [])
+        _read_story(tmp_path / "tale.txt", [])
 
 
 def test_a_folder_without_stories(tmp_path):

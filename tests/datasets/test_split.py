@@ -31,9 +31,9 @@ def test_train_stories(source, subjects, train, expected):
 @pytest.mark.parametrize(
     ("subjects", "test", "train", "message"),
     [
-        (["UTS07"], TEST, "all", r"dataset\.subjects: `UTS07` is not in the data set; there are: UTS01, UTS02"),
-        (SUBJECTS, ["nowhere"], "all", r"dataset\.test_stories: `nowhere`"),
-        (SUBJECTS, TEST, ["nowhere"], r"dataset\.train_stories: `nowhere`"),
+        (["UTS07"], TEST, "all", r"no subject `UTS07` in the data set \(dataset\.subjects\); there are: UTS01, UTS02"),
+        (SUBJECTS, ["nowhere"], "all", r"no story `nowhere` in the data set \(dataset\.test_stories\)"),
+        (SUBJECTS, TEST, ["nowhere"], r"no story `nowhere` in the data set \(dataset\.train_stories\)"),
         (SUBJECTS, TEST, ["alpha", "weddingcake"], "weddingcake is a test story too"),
         (SUBJECTS, TEST, ["alpha", "alpha"], "a name is there twice"),
         (["UTS01", "UTS01"], TEST, "all", "a name is there twice"),

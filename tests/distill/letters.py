@@ -10,13 +10,13 @@ from qaemb.answers.engines.student import StudentAnswerer
 from qaemb.answers.students import Heads, KnownQuestion, Reader, Student, Trust, write_student
 from qaemb.answers.students.reading import text_vectors
 from qaemb.distill.cells import TeacherCells, split_groups
-from qaemb.distill.finetune import Finetuning, Task
+from qaemb.distill.finetune import Task
 from qaemb.distill.grades import card
 from qaemb.distill.heads import HeadSettings, fit_heads
 from qaemb.models.adapter import Adapter
 from qaemb.models.encoder import Encoder
 from qaemb.models.folder import make_model
-from qaemb.settings import AnswererSettings, ModelSettings
+from qaemb.settings import AnswererSettings, FinetuneSettings, ModelSettings
 
 QUESTIONS = ["Is there one of a and b alone?", "Is there one of c and d alone?"]
 HEADS = HeadSettings(penalties=(1e-2, 1e-3, 1e-4))
@@ -70,9 +70,9 @@ def start(folder: Path, cells: TeacherCells, context: bool = False, head: HeadSe
     return Task(context, cells, fit, held_out, found.heads, found.penalty)
 
 
-def course(folder: Path, **changes: object) -> Finetuning:
-    own = {"epochs": 6, "batch_texts": 16, "learning_rate": 2e-2, "patience": 99, "threads": 1}
-    return Finetuning(folder, **(own | changes))
+def course(**changes: object) -> FinetuneSettings:
+    quick = {"epochs": 6, "batch_texts": 16, "learning_rate": 2e-2, "patience": 99, "threads": 1, "head_rate": 1e-2}
+    return FinetuneSettings(**(quick | changes))
 
 
 def held_out_margins(task: Task, folder: Path, adapter: Adapter | None, heads: Heads) -> np.ndarray:

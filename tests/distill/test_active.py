@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qaemb.distill.active import CHOOSERS, State, calibration, choose_cells, growth, quotas
+from qaemb.distill.active import CHOOSERS, State, _quotas, calibration, choose_cells, growth
 from qaemb.errors import BadInput, BadParameter
 
 
@@ -146,9 +146,9 @@ def test_question_value_gives_cells_in_proportion():
 
 def test_quotas_never_exceed_what_is_left_and_sum_to_the_budget():
     rng = np.random.default_rng(0)
-    assert quotas(10, np.array([2, 9, 9]), None, rng).tolist() == [2, 4, 4]
-    assert quotas(20, np.array([2, 9, 9]), np.array([1e6, 1, 0]), rng).tolist() == [2, 9, 9]
-    assert sorted(quotas(2, np.array([5, 5, 5, 5]), None, rng)) == [0, 0, 1, 1]
+    assert _quotas(10, np.array([2, 9, 9]), None, rng).tolist() == [2, 4, 4]
+    assert _quotas(20, np.array([2, 9, 9]), np.array([1e6, 1, 0]), rng).tolist() == [2, 9, 9]
+    assert sorted(_quotas(2, np.array([5, 5, 5, 5]), None, rng)) == [0, 0, 1, 1]
 
 
 def test_growth_is_relative_bounded_and_1_where_unknown():
@@ -179,7 +179,7 @@ def test_calibration_is_right_though_the_chosen_cells_say_yes_more_often():
 
 def test_bad_arguments_are_named():
     given = state()
-    with pytest.raises(BadParameter, match="no chooser `best`; take one of random"):
+    with pytest.raises(BadParameter, match="no chooser `best`; there are: random"):
         choose_cells("best", given, 5, 0)
     with pytest.raises(BadParameter, match="random_share is 2"):
         choose_cells("combined", given, 5, 0, random_share=2)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from qaemb.distill.bounds import clusters_needed, risk_is_below, upper_bound
+from qaemb.distill.cascade import _clusters_needed, _risk_is_below, _upper_bound
 
 ONE = np.ones(400, np.int64)
 
@@ -22,16 +22,16 @@ def rates(rng: np.random.Generator, n: int, kind: str) -> tuple[np.ndarray, np.n
 def test_of_single_cells_the_bound_is_clopper_and_pearsons(n_wrong):
     errors = (np.arange(400) < n_wrong).astype(np.int64)
     expected = binomtest(n_wrong, 400).proportion_ci(0.9, method="exact").high  # two-sided .9 is one-sided .95
-    assert upper_bound(errors, ONE, 0.95) == pytest.approx(expected, abs=1e-6)
+    assert _upper_bound(errors, ONE, 0.95) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("sizes", [ONE, 7 * ONE, np.arange(1, 401)], ids=["single", "equal", "unequal"])
 def test_test_and_bound_agree(sizes):
     errors = np.random.default_rng(0).binomial(sizes, 0.05)
-    bound = upper_bound(errors, sizes, 0.95)
+    bound = _upper_bound(errors, sizes, 0.95)
     assert errors.sum() / sizes.sum() < bound < 1
-    assert risk_is_below(errors, sizes, bound + 1e-5, 0.95)
-    assert not risk_is_below(errors, sizes, bound - 1e-5, 0.95)
+    assert _risk_is_below(errors, sizes, bound + 1e-5, 0.95)
+    assert not _risk_is_below(errors, sizes, bound - 1e-5, 0.95)
 
 
 @settings(max_examples=50, deadline=None)
@@ -47,14 +47,14 @@ def test_the_wealth_is_the_sum_of_products_that_is_written_down(clusters, risk):
         wealth += weight * product
     for confidence in (0.5, 0.8, 0.95):
         if abs(wealth - 1 / (1 - confidence)) > 1e-6:
-            assert risk_is_below(errors, sizes, risk, confidence) == (wealth > 1 / (1 - confidence))
+            assert _risk_is_below(errors, sizes, risk, confidence) == (wealth > 1 / (1 - confidence))
 
 
 @pytest.mark.parametrize("kind", ["alone", "together", "between"])
 def test_the_bound_lies_under_the_true_rate_as_seldom_as_it_says(kind):
     rng = np.random.default_rng(1)
     draws = [rates(rng, 100, kind) for _ in range(1000)]
-    missed = np.mean([risk_is_below(*draw, 0.1, 0.9) for draw in draws])
+    missed = np.mean([_risk_is_below(*draw, 0.1, 0.9) for draw in draws])
     assert missed <= 0.1 + 2 * np.sqrt(0.1 * 0.9 / 1000)
 
 
@@ -64,14 +64,14 @@ def test_taking_cells_that_err_together_for_independent_ones_would_miss_often():
     for _ in range(200):
         errors, _ = rates(rng, 100, "together")
         cells = np.repeat(errors // 20, 20)
-        n_missed += risk_is_below(cells, np.ones_like(cells), 0.1, 0.9)
+        n_missed += _risk_is_below(cells, np.ones_like(cells), 0.1, 0.9)
     assert n_missed / 200 > 0.25  # so that the test above can fail
 
 
 def test_texts_that_are_alike_are_bounded_more_tightly_than_texts_that_differ():
     rng = np.random.default_rng(2)
     alone, together = (
-        np.mean([upper_bound(*rates(rng, 300, kind), 0.95) for _ in range(10)]) for kind in ("alone", "together")
+        np.mean([_upper_bound(*rates(rng, 300, kind), 0.95) for _ in range(10)]) for kind in ("alone", "together")
     )
     assert alone < 0.12 < together
 
@@ -79,11 +79,11 @@ def test_texts_that_are_alike_are_bounded_more_tightly_than_texts_that_differ():
 @pytest.mark.parametrize("single", [True, False])
 @pytest.mark.parametrize(("risk", "confidence"), [(0.05, 0.95), (0.2, 0.8), (0.001, 0.99)])
 def test_no_fewer_clusters_show_a_rate(single, risk, confidence):
-    n = clusters_needed(risk, confidence, single)
+    n = _clusters_needed(risk, confidence, single)
     size = 1 if single else 30
-    assert risk_is_below(np.zeros(n, np.int64), np.full(n, size), risk, confidence)
-    assert not risk_is_below(np.zeros(n - 1, np.int64), np.full(n - 1, size), risk, confidence)
+    assert _risk_is_below(np.zeros(n, np.int64), np.full(n, size), risk, confidence)
+    assert not _risk_is_below(np.zeros(n - 1, np.int64), np.full(n - 1, size), risk, confidence)
 
 
 def test_clusters_needed_by_hand():
-    assert clusters_needed(0.05, 0.95, single=True) == 59  # the first n with .95 ** n <= .05
+    assert _clusters_needed(0.05, 0.95, single=True) == 59  # the first n with .95 ** n <= .05

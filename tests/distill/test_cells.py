@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qaemb.distill.cells import TeacherCells, split_groups, split_questions
+from qaemb.distill.cells import TeacherCells, split_groups
 from qaemb.errors import BadInput, BadParameter
 
 LABELS = np.array([[0, 1], [0.25, 1], [0, 0]], np.float32)
@@ -73,15 +73,3 @@ def test_a_story_remains_on_each_side_however_small_the_share():
         split_groups(["a", "a"], 0.5, 0)
     with pytest.raises(BadParameter, match="held_out_share is 1"):
         split_groups(["a", "b"], 1.0, 0)
-
-
-def test_questions_are_split_once_and_for_all_by_the_seed():
-    seen, unseen = split_questions(86, 26, seed=0)
-    assert len(unseen) == 26
-    assert sorted([*seen, *unseen]) == list(range(86))
-    assert all((np.diff(part) > 0).all() for part in (seen, unseen))
-    assert split_questions(86, 26, seed=0)[1].tolist() == unseen.tolist()
-    assert split_questions(86, 26, seed=1)[1].tolist() != unseen.tolist()
-    for n_unseen in (0, 86):
-        with pytest.raises(BadParameter, match=f"n_unseen is {n_unseen} of 86"):
-            split_questions(86, n_unseen, 0)

@@ -41,9 +41,9 @@ def test_margins_are_those_of_kernel_ridge_regression_written_out(planted):
     found = fit_conditioned(vectors, cells, train, held, questions, ONE).conditioned
     x, y = vectors[train].astype(float), cells.labels[train].astype(float)
     weights = Ridge(alpha=2.0, fit_intercept=True).fit(x, y).coef_.T  # centring both is an intercept
-    gram = np.array([[np.exp(-0.7 * ((a - b) ** 2).sum()) for b in questions.own] for a in questions.own])
+    gram = np.array([[np.exp(-0.7 * ((a - b) ** 2).sum()) for b in questions.taught] for a in questions.taught])
     new = unit(np.random.default_rng(9).standard_normal((3, D)))
-    near = np.array([[np.exp(-0.7 * ((q - a) ** 2).sum()) for a in questions.own] for q in new])
+    near = np.array([[np.exp(-0.7 * ((q - a) ** 2).sum()) for a in questions.taught] for q in new])
     learnt = (vectors[held] - x.mean(0)) @ weights @ np.linalg.solve(gram + 0.2 * np.eye(Q), near.T)
     similar = vectors[held] @ (new - questions.reference).T
     expected = found.scale * learnt + found.parts[0] * similar + found.bias
@@ -89,10 +89,10 @@ def left_out(planted) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         left = np.sort(order[fold::4])
         taught = np.setdiff1d(order, left)
         weights = Ridge(alpha=2.0).fit(vectors[train], cells.labels[train][:, taught]).coef_.T
-        gram = kernel(questions.own[taught], questions.own[taught], 0.7) + 0.2 * np.eye(len(taught))
-        near = kernel(questions.own[left], questions.own[taught], 0.7)
+        gram = kernel(questions.taught[taught], questions.taught[taught], 0.7) + 0.2 * np.eye(len(taught))
+        near = kernel(questions.taught[left], questions.taught[taught], 0.7)
         learnt = (vectors[held] - vectors[train].mean(0)) @ weights @ np.linalg.solve(gram, near.T)
-        similar = vectors[held] @ (questions.own[left] - questions.reference).T
+        similar = vectors[held] @ (questions.taught[left] - questions.reference).T
         columns.append(np.stack([part.T.ravel() for part in (learnt, similar, cells.labels[held][:, left])]))
     learnt, similar, labels = np.hstack(columns)
     return learnt, similar, labels
@@ -102,14 +102,14 @@ def test_new_questions_are_answered_where_similarity_says_nothing(planted):
     vectors, cells, train, held, questions = planted
     taught, new = np.arange(0, 18), np.arange(18, Q)
     fitted = fit_conditioned(vectors, cells.columns(taught), train, held, questions.some(taught), ConditionedSettings())
-    margin = fitted.conditioned.margins(vectors[held], questions.own[new], questions.reference)
+    margin = fitted.conditioned.margins(vectors[held], questions.taught[new], questions.reference)
     truth = cells.labels[held][:, new]
 
     def mean_auc(scores: np.ndarray) -> float:
         return float(np.mean([roc_auc_score(truth[:, j], scores[:, j]) for j in range(len(new))]))
 
     assert mean_auc(margin) > 0.75
-    assert mean_auc(vectors[held] @ questions.own[new].T) < mean_auc(margin) - 0.1
+    assert mean_auc(vectors[held] @ questions.taught[new].T) < mean_auc(margin) - 0.1
 
 
 def test_a_refit_on_the_same_rows_changes_nothing_and_keeps_the_calibration(planted):
@@ -128,7 +128,7 @@ def test_the_nearest_taught_question_is_looked_for_outside_of_the_fold(planted):
         left = order[fold::4]
         others = np.setdiff1d(order, left)
         for q in left:
-            best = max(float(questions.own[q] @ questions.own[o]) for o in others)
+            best = max(float(questions.taught[q] @ questions.taught[o]) for o in others)
             assert fitted.similarity[q] == pytest.approx(best, abs=1e-6)
 
 

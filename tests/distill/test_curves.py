@@ -1,11 +1,11 @@
-"""Curves of what a teacher says at a student's margin: against scikit-learn, and their inverse against a search."""
+"""_Curves of what a teacher says at a student's margin: against scikit-learn, and their inverse against a search."""
 
 import numpy as np
 import pytest
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from qaemb.distill.bounds import Curves, fit_curves
+from qaemb.distill.curves import _Curves, fit_curves
 
 
 def drawn(n: int, intercept: float, slope: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +52,7 @@ def test_a_teacher_that_always_says_no_gives_finite_curves():
 
 @pytest.mark.parametrize("chance", [1e-9, 0.01, 0.2, 0.5])
 def test_outside_the_limits_and_only_there_the_student_is_that_safe(chance):
-    curves = Curves(np.array([-2.0, 0.0, 3.0, -3.0, 0.1]), np.array([1.0, 0.5, 2.0, 0.0, 0.0]))
+    curves = _Curves(np.array([-2.0, 0.0, 3.0, -3.0, 0.1]), np.array([1.0, 0.5, 2.0, 0.0, 0.0]))
     low, high = curves.limits(chance)
     grid = np.linspace(-50, 50, 100_001)[:, None] + 0.0005
     number = np.arange(5)
@@ -64,8 +64,8 @@ def test_outside_the_limits_and_only_there_the_student_is_that_safe(chance):
 
 def test_limits_by_hand():
     # At margin m: log-odds of yes 1 + m. Wrong with chance 1/(1 + e^2) at log-odds -2 and 2: margins -3 and 1.
-    low, high = Curves(np.array([1.0]), np.array([1.0])).limits(float(expit(-2.0)))
+    low, high = _Curves(np.array([1.0]), np.array([1.0])).limits(float(expit(-2.0)))
     assert (low[0], high[0]) == (pytest.approx(-3.0, abs=1e-4), pytest.approx(1.0, abs=1e-4))
     # A flat curve of P(yes) .05: no margin makes a yes safe, every margin a no.
-    low, high = Curves(np.array([np.log(0.05 / 0.95)]), np.array([0.0])).limits(0.06)
+    low, high = _Curves(np.array([np.log(0.05 / 0.95)]), np.array([0.0])).limits(0.06)
     assert (low[0], high[0]) == (0.0, np.inf)

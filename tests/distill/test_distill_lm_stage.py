@@ -62,6 +62,10 @@ def test_a_language_model_learns_from_a_job_and_mlflow_holds_the_same_answers(wo
     assert read_model_info(folder / "model").kind == "causal"
     metrics = read_json(workspace.metrics("distill", "mine"))
     assert metrics["test_auc"] > 0.9
+    kept, run = read_json(folder / "training.json"), read_json(workspace.run_figures("distill", "mine"))
+    assert not {"seconds", "cells_per_s"} & {*metrics, *kept["figures"], *kept["curve"][-1]}  # other ones in each run
+    assert kept["curve"] == [{key: value for key, value in row.items() if key != "seconds"} for row in run["curve"]]
+    assert run["cells_per_s"] > 0
     assert f"{metrics['test_auc']:.3f} on test stories" in capsys.readouterr().out
     spec = AnswererSettings(engine="shared", model="mine", prompt=short_prompt)
     expected = build_answerer("mine", spec, folder / "model").answer(["the dog sat", "a red door"], QUESTIONS).margin

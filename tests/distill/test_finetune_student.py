@@ -11,7 +11,7 @@ from qaemb.answers.engines.student import StudentAnswerer
 from qaemb.answers.students import Reader, read_student, write_student
 from qaemb.distill.cells import TeacherCells
 from qaemb.distill.conditioned import QuestionVectors
-from qaemb.distill.finetune import finetune
+from qaemb.distill.finetune import _Tuner, finetune
 from qaemb.distill.grades import card, question_aucs
 from qaemb.distill.train import Lesson, Plan, train_student
 from qaemb.errors import BadInput, BadParameter
@@ -33,15 +33,15 @@ def bert(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tuned(bert):
     task = start(bert, planted())
-    return task, finetune([task], HEADS, course(bert))
+    return task, finetune([task], HEADS, course(), bert)
 
 
 @pytest.mark.parametrize("context", [False, True])
 def test_the_saved_student_answers_as_the_training_forward_pass(bert, tmp_path, context):
-    from qaemb.distill.finetune_model import Tuner, _margins
+    from qaemb.distill.finetune import _margins
 
     task = start(bert, planted(context), context)
-    tuner = Tuner([task], HEADS, course(bert))
+    tuner = _Tuner([task], HEADS, course(), bert)
     for batch in tuner.batches(1):
         tuner.step(batch, 0.5)
     state = tuner.state()
@@ -127,10 +127,10 @@ def test_a_trained_student_is_tuned_and_says_what_that_brought(bert, tmp_path):
     named = {"name": "bert", "package": None, "version": None, "digest": encoder.info.digest}
     asked = QuestionVectors(encoder.embed(["a", "b"]), encoder.embed(["c"])[0])
     plan = Plan(
-        kind="heads", test_stories=["story7"], heads=HEADS, held_out_share=0.2, finetune=course(bert, epochs=10)
+        kind="heads", test_stories=["story7"], heads=HEADS, held_out_share=0.2, finetune=course(epochs=10), model=bert
     )
     made = train_student("s", named, [lesson_of(bert, cells)], asked, plan)
-    chosen = made.chosen["plain"]
+    chosen = made.choices["plain"]
     assert chosen["frozen_held_out_auc"] < 0.8
     assert made.held_out["plain"]["auc"].mean() > 0.9
     assert chosen["frozen_test_auc"] < 0.8
@@ -157,6 +157,8 @@ def test_the_stage_keeps_the_adapter_and_says_what_it_brought(bert, tmp_path, mo
     student = read_student(folder)
     assert student.adapter.rank == 4
     curve = pd.read_parquet(folder / "finetune.parquet")
+    assert "minutes" not in curve  # another run takes another time, and DVC would see other results
+    assert read_json(world.workspace.run_figures("distill", "mine"))["curve"][-1]["minutes"] > 0
     assert metrics["finetune_steps"] == curve["step"][curve["held_out_log_loss"].idxmin()]
     assert f"AUC {metrics['frozen_held_out_auc']:.3f} frozen" in (folder / "CARD.md").read_text()
     import mlflow
@@ -174,6 +176,6 @@ def test_other_kinds_are_not_fine_tuned(bert, kind):
     cells = planted()
     encoder = Encoder(bert, 1)
     asked = QuestionVectors(encoder.embed(["a", "b"]), encoder.embed(["c"])[0])
-    plan = Plan(kind=kind, test_stories=["story7"], heads=HEADS, held_out_share=0.25, finetune=course(bert))
+    plan = Plan(kind=kind, test_stories=["story7"], heads=HEADS, held_out_share=0.25, finetune=course(), model=bert)
     with pytest.raises(BadParameter, match="can't be fine-tuned"):
         train_student("s", {"digest": "x"}, [lesson_of(bert, cells)], asked, plan)

@@ -1,12 +1,15 @@
 """Grades of a student against scikit-learn, and trust by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import brier_score_loss, cohen_kappa_score, roc_auc_score
 
+from qaemb.answers.students import find_student, read_student
 from qaemb.distill.cells import TeacherCells
-from qaemb.distill.grades import grade_student, least_similarity, trusted
+from qaemb.distill.grades import card, grade_student, least_similarity, trusted
 
 
 @pytest.fixture
@@ -73,3 +76,16 @@ def test_least_similarity_by_hand():
     assert 0.1 < found < 0.5
     assert least_similarity(values, near, 0.85) is None
     assert least_similarity(values[:5], near[:5], 0.6) is None
+
+
+def test_the_shipped_card_says_what_its_teachers_licence_leaves_open_and_a_clear_licence_needs_no_word():
+    folder = find_student("stories_minilm")
+    student, text = read_student(folder), (folder / "CARD.md").read_text()
+    section = text[text.index("## What the teacher's licence leaves open") :]
+    assert "github.com/csinva/fmri" in section
+    assert "OpenAI's terms" in section
+    assert "without the key `student`" in section
+    assert card(student, {}).endswith("\n\n" + section)  # what `make student` writes
+    for about in ({"teacher": "llm_tr", "licence": "Apache-2.0"}, {"teacher": "llm_tr", "licence": "not stated"}):
+        is_open = "leaves open" in card(replace(student, about=about), {})
+        assert is_open == (about["licence"] == "not stated")

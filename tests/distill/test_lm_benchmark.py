@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
+
+from qaemb.errors import BadParameter
 
 
 def test_a_text_is_a_tr_with_those_before_and_after_in_its_story_and_has_the_trs_labels(tmp_path, monkeypatch):
@@ -26,3 +29,18 @@ def test_a_text_is_a_tr_with_those_before_and_after_in_its_story_and_has_the_trs
     assert (train.labels.sum(axis=1) == 1).all()
     assert train.known.all()
     assert (test.texts, test.groups) == (["seven"], ["t"])
+
+
+def test_questions_are_split_once_and_for_all_by_the_seed(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+    from benchmarks.student.splits import split_questions
+
+    seen, unseen = split_questions(86, 26, seed=0)
+    assert len(unseen) == 26
+    assert sorted([*seen, *unseen]) == list(range(86))
+    assert all((np.diff(part) > 0).all() for part in (seen, unseen))
+    assert split_questions(86, 26, seed=0)[1].tolist() == unseen.tolist()
+    assert split_questions(86, 26, seed=1)[1].tolist() != unseen.tolist()
+    for n_unseen in (0, 86):
+        with pytest.raises(BadParameter, match=f"n_unseen is {n_unseen} of 86"):
+            split_questions(86, n_unseen, 0)

@@ -6,10 +6,9 @@ import torch
 
 from qaemb.answers import build_answerer
 from qaemb.answers.rendering import margin_and_mass
-from qaemb.distill.lm.settings import LmTraining
 from qaemb.distill.lm.student import LmStudent, batch, pack_text
 from qaemb.errors import BadInput, BadParameter
-from qaemb.settings import AnswererSettings
+from qaemb.settings import AnswererSettings, LmSettings
 
 from .conftest import QUESTIONS
 
@@ -45,7 +44,7 @@ def disturbed(lm: LmStudent) -> LmStudent:
 
 @pytest.mark.parametrize("prompt", ["text_first", "short"])
 def test_packed_logits_are_those_of_the_full_prompts(llama, short_prompt, prompt):
-    lm = disturbed(LmStudent(llama, short_prompt if prompt == "short" else prompt, LmTraining()))
+    lm = disturbed(LmStudent(llama, LmSettings(prompt=short_prompt if prompt == "short" else prompt)))
     rendered = lm.frame.renderer.render(TEXTS, MORE)
     for text, shared in enumerate(rendered.shared):
         packed = packed_logits(lm, text, rendered)
@@ -55,7 +54,7 @@ def test_packed_logits_are_those_of_the_full_prompts(llama, short_prompt, prompt
 
 
 def test_packed_logits_of_smollm2_are_those_of_the_full_prompts(smollm2, short_prompt):
-    lm = LmStudent(smollm2, short_prompt, LmTraining(rank=2))
+    lm = LmStudent(smollm2, LmSettings(prompt=short_prompt, rank=2))
     rendered = lm.frame.renderer.render(["I ate soup with my brother."], MORE[-3:])
     packed = packed_logits(lm, 0, rendered)
     full = torch.stack([full_logits(lm, rendered.shared[0] + ending) for ending in rendered.suffixes])
@@ -63,7 +62,7 @@ def test_packed_logits_of_smollm2_are_those_of_the_full_prompts(smollm2, short_p
 
 
 def test_the_training_pass_gives_margin_and_mass_of_the_full_prompts(llama):
-    lm = disturbed(LmStudent(llama, "text_first", LmTraining()))
+    lm = disturbed(LmStudent(llama, LmSettings(prompt="text_first")))
     rendered = lm.frame.renderer.render(TEXTS, MORE)
     asked = [[0, 3, 5], [2], [5, 1, 0, 4], [3, 2]]
     trees = [
@@ -79,7 +78,7 @@ def test_the_training_pass_gives_margin_and_mass_of_the_full_prompts(llama):
 
 
 def test_margins_are_those_of_engine_reference_whatever_the_batch(llama, monkeypatch):
-    lm = LmStudent(llama, "text_first", LmTraining())
+    lm = LmStudent(llama, LmSettings(prompt="text_first"))
     rendered = lm.frame.renderer.render(TEXTS, MORE)
     settings = AnswererSettings(engine="reference", model="llama", prompt="text_first")
     expected = build_answerer("x", settings, llama).answer(TEXTS, MORE).margin
@@ -118,11 +117,11 @@ def test_a_cell_keeps_its_place_when_questions_come_unsorted():
 
 def test_a_prompt_with_the_question_first_is_refused(llama):
     with pytest.raises(BadParameter, match="has the question first"):
-        LmStudent(llama, "question_first", LmTraining())
+        LmStudent(llama, LmSettings(prompt="question_first"))
 
 
 def test_a_model_that_does_more_to_its_logits_is_refused(llama):
-    lm = LmStudent(llama, "text_first", LmTraining())
+    lm = LmStudent(llama, LmSettings(prompt="text_first"))
     rendered = lm.frame.renderer.render(TEXTS, MORE)
     lm.check_alike(rendered)
     head = lm.peft.get_base_model().get_output_embeddings()
@@ -133,4 +132,4 @@ def test_a_model_that_does_more_to_its_logits_is_refused(llama):
 
 def test_more_layers_than_there_are_is_refused(llama):
     with pytest.raises(BadParameter, match="n_layers is 4; the model in .* has 3 layers"):
-        LmStudent(llama, "text_first", LmTraining(n_layers=4))
+        LmStudent(llama, LmSettings(prompt="text_first", n_layers=4))

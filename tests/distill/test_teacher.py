@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qaemb.distill.cells import TeacherCells, in_own_words, job_cells, published_cells
+from qaemb.distill.cells import TeacherCells, in_student_words, job_cells, published_cells
 from qaemb.errors import BadInput
 
 SEGMENTS = pd.DataFrame({"segment_id": ["a", "b", "c"], "text": ["one", "two", "three"]})
@@ -62,7 +62,7 @@ def cells() -> TeacherCells:
 
 
 def test_a_yes_to_any_of_the_teachers_questions_is_a_yes():
-    own = in_own_words(cells(), {"Either?": ["Q1?", "Q2?"], "Third?": ["Q3?"]})
+    own = in_student_words(cells(), {"Either?": ["Q1?", "Q2?"], "Third?": ["Q3?"]})
     assert own.questions == ["Either?", "Third?"]
     assert own.labels.tolist() == [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
     assert own.known.tolist() == [[True, True], [True, True], [False, True]]
@@ -70,4 +70,4 @@ def test_a_yes_to_any_of_the_teachers_questions_is_a_yes():
 
 def test_what_the_teacher_was_not_asked_is_refused():
     with pytest.raises(BadInput, match="`Fourth\\?` is to be learnt from a question that the teacher was not asked"):
-        in_own_words(cells(), {"Fourth?": ["Q4?"]})
+        in_student_words(cells(), {"Fourth?": ["Q4?"]})

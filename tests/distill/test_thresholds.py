@@ -99,7 +99,7 @@ def test_a_question_with_many_cells_has_a_band_of_its_own():
 def test_the_level_is_the_last_before_the_first_that_fails():
     """The same as going through all levels one by one, from the most careful on."""
     from qaemb.distill import cascade as own
-    from qaemb.distill.bounds import fit_curves, risk_is_below
+    from qaemb.distill.curves import fit_curves
 
     sample = cells(*world(np.random.default_rng(12), 300))
     names, question = np.unique(sample.question, return_inverse=True)
@@ -108,7 +108,7 @@ def test_the_level_is_the_last_before_the_first_that_fails():
     passed = []
     for level in own._levels(curves.wrong(shaping.student, shaping.question)):
         errors = testing.per_text(testing.disagree & testing.sure(curves.limits(level)))
-        if not risk_is_below(errors, np.full(240, N_QUESTIONS), 0.05, 0.95):
+        if not own._risk_is_below(errors, np.full(240, N_QUESTIONS), 0.05, 0.95):
             break
         passed.append(level)
     assert 10 < len(passed) < 190

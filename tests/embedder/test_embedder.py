@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from qaemb import QAEmbedder
 from qaemb.answers import Answers
 from qaemb.errors import BadInput, BadParameter
-from qaemb.questions.sets import shipped_sets
+from qaemb.questions.sets import _shipped_sets
 
 from .conftest import QUESTIONS, TEXTS, Counting, expected
 
@@ -139,15 +139,15 @@ def test_what_is_wrong_is_said(embedder, tmp_path):
         embedder.fit(pd.DataFrame({"text": ["good"]}))
     with pytest.raises(BadInput, match="is listed twice"):
         clone(embedder).set_params(questions=["Is it?", "Is it?"]).fit(TEXTS)
-    with pytest.raises(BadParameter, match="no question set `nowhere` comes with qaemb; there are: "):
+    with pytest.raises(BadParameter, match="no question set `nowhere` in the package qaemb; there are: "):
         QAEmbedder("nowhere").fit(TEXTS)
     with pytest.raises(BadParameter, match="take margin, probability or answer"):
         clone(embedder).set_params(output="logit").fit(TEXTS)
 
 
 def test_the_shipped_sets_are_those_of_the_project():
-    assert {"core", "full", "quick"} <= set(shipped_sets())
-    assert len(shipped_sets()["core"].questions) == 32
+    assert {"core", "full", "quick"} <= set(_shipped_sets())
+    assert len(_shipped_sets()["core"].questions) == 32
 
 
 def test_the_default_answers_on_any_machine_and_says_so(tmp_path):

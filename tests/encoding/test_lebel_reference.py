@@ -11,12 +11,13 @@ import yaml
 
 from qaemb.encoding.recording import ResponseFile
 from qaemb.encoding.results import read_predictions
-from qaemb.encoding.scores import p_values, q_values
+from qaemb.encoding.scores import p_values
 from qaemb.files import read_json
 from qaemb.settings import Settings
 from qaemb.stages.encode import encode
 from qaemb.stages.features import features
 from qaemb.stages.inputs import dataset
+from qaemb.stats import q_values
 from qaemb.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]

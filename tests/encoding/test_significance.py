@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qaemb.encoding.scores import correlation, p_values, q_values, random_phases, surrogate_r
+from qaemb.encoding.scores import correlation, p_values, random_phases, surrogate_r
+from qaemb.stats import q_values
 
 from .planted import ar, within
 

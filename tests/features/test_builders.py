@@ -112,7 +112,7 @@ def test_a_matrix_that_changed_after_validation_is_refused(source):
 def test_a_matrix_that_was_never_validated_is_refused(source):
     inputs = source.qa("tr")
     (inputs.validation / "validation.json").unlink()
-    with pytest.raises(BadInput, match=r"validation\.json does not exist"):
+    with pytest.raises(BadMatrix, match=r"is not approved: .*validation\.json does not exist"):
         BUILDERS["qa"](inputs)
 
 

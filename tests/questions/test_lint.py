@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from qaemb.questions.bank import Question
-from qaemb.questions.screening import LINTS, lint
+from qaemb.questions.screening import _LINTS, _lint
 
 
 def ask(text: str, yes: str = "a yes", no: str = "a no") -> Question:
@@ -84,14 +84,14 @@ BAD = {
 
 @pytest.mark.parametrize("text", GOOD)
 def test_good_question_passes(text: str) -> None:
-    assert lint(ask(text)) is None
+    assert _lint(ask(text)) is None
 
 
 @pytest.mark.parametrize(("check", "text"), [(check, text) for check, texts in BAD.items() for text in texts])
 def test_bad_question_is_refused_by_its_check(check: str, text: str) -> None:
-    reason = LINTS[check](ask(text))
+    reason = _LINTS[check](ask(text))
     assert reason
-    assert reason in (lint(ask(text)) or "")
+    assert reason in (_lint(ask(text)) or "")
 
 
 @pytest.mark.parametrize(
@@ -103,11 +103,11 @@ def test_bad_question_is_refused_by_its_check(check: str, text: str) -> None:
     ],
 )
 def test_examples_must_be_there_and_differ(yes: str, no: str, reason: str) -> None:
-    assert lint(ask("Does the text mention food?", yes, no)) == reason
+    assert _lint(ask("Does the text mention food?", yes, no)) == reason
 
 
 def test_all_reasons_are_given() -> None:
-    reason = lint(ask("What is red and blue", no=""))
+    reason = _lint(ask("What is red and blue", no=""))
     assert reason is not None
     assert [part.split()[0] for part in reason.split("; ") if part != "ask one thing"] == [
         "does",

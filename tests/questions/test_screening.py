@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from qaemb.identity import text_id
 from qaemb.questions.bank import BankEntry, Question
-from qaemb.questions.screening import jaccard, normalised, screen, words_of
+from qaemb.questions.screening import _jaccard, _normalised, _words_of, screen
 
 WORDS = st.sampled_from(["food", "rain", "a dog", "the sea", "work", "song", "pain", "money"])
 TEXTS = st.lists(WORDS, min_size=1, max_size=4, unique=True).map(lambda w: f"Does the text mention {', '.join(w)}?")
@@ -30,7 +30,7 @@ def test_same_text_up_to_case_and_form_is_rejected(same: str) -> None:
 
 def test_threshold_is_inclusive() -> None:
     texts = ["Does the text mention one two three four?", "Does the text mention one two three five?"]
-    assert jaccard(words_of(texts[0]), words_of(texts[1])) == 7 / 9
+    assert _jaccard(_words_of(texts[0]), _words_of(texts[1])) == 7 / 9
     accepted, (rejection,) = screen(entries(texts), 7 / 9)
     assert len(accepted) == 1
     assert "near-duplicate of `q0` of the family `family` (word overlap 0.78)" in rejection.reason
@@ -45,9 +45,9 @@ def test_a_rejected_question_stands_in_nobodys_way() -> None:
 
 
 def test_words_of() -> None:
-    assert words_of("Does the narrator’s dog, the DOG, bark?") == {"does", "the", "narrator", "s", "dog", "bark"}
-    assert normalised(" Is  it\nＲed ?") == "is it red"
-    assert jaccard(frozenset(), frozenset()) == 0.0
+    assert _words_of("Does the narrator’s dog, the DOG, bark?") == {"does", "the", "narrator", "s", "dog", "bark"}
+    assert _normalised(" Is  it\nＲed ?") == "is it red"
+    assert _jaccard(frozenset(), frozenset()) == 0.0
 
 
 @settings(max_examples=60, deadline=None)

@@ -8,7 +8,7 @@ import pytest
 
 from qaemb.errors import BadInput
 from qaemb.questions import Question, Rejection, load_sets, read_set_file
-from qaemb.questions.sets import resolve
+from qaemb.questions.sets import _resolve
 
 Write = Callable[..., Path]
 COLOR = Question("color", "Does the text mention a color?")
@@ -28,7 +28,7 @@ def test_order_is_the_files(write_set: Write) -> None:
 def test_all_takes_new_questions_in(write_set: Write) -> None:
     file = read_set_file(write_set("whole", all=True))
     pain = Question("pain", "Does the text mention pain?")
-    assert resolve(file, [*BANK, pain], []).names == ("color", "sound", "pain")
+    assert _resolve(file, [*BANK, pain], []).names == ("color", "sound", "pain")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_rejected_question_names_the_reason(write_set: Write) -> None:
 
 def test_all_of_nothing(write_set: Write) -> None:
     with pytest.raises(BadInput, match=r"whole.yaml: the set is empty"):
-        resolve(read_set_file(write_set("whole", all=True)), [], [])
+        _resolve(read_set_file(write_set("whole", all=True)), [], [])
 
 
 def test_two_files_with_one_set(write_set: Write) -> None:

@@ -132,7 +132,8 @@ def _write_job(workspace: Workspace, job: str, rng: np.random.Generator) -> None
     _table(workspace.answers(job) / "margin.parquet", pd.concat([ids, margin], axis=1))
     _table(workspace.answers(job) / "mass.parquet", pd.concat([ids, mass], axis=1))
     write_json(workspace.answers(job) / "spec.json", {"key": "abc123def456", "model_digest": "d" * 64})
-    write_json(workspace.metrics("answers", job), {"cells": 200, "cells_per_s": 31.25})
+    write_json(workspace.metrics("answers", job), {"cells": 200})
+    write_json(workspace.run_figures("answers", job), {"cells_answered_now": 200, "cells_per_s": 31.25})
     verdict = {"success": True, "n_segments": 50, "n_questions": 4, "expectations": [{"success": True}] * 16}
     write_json(workspace.validation(job) / "validation.json", verdict)
     summary = {"name": names, "yes_rate": (margin > 0).mean().to_numpy(), "mean_mass": mass.mean().to_numpy()}

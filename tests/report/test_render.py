@@ -8,8 +8,8 @@ import pytest
 
 from qaemb.report import draw, render
 from qaemb.report.data import DriftFacts
-from qaemb.report.draw import file_name
-from qaemb.report.render import number, percent, thousands
+from qaemb.report.figures import file_name
+from qaemb.report.render import _percent, _thousands, number
 from qaemb.stages.report import gather
 
 
@@ -102,8 +102,8 @@ def test_names_from_outside_are_text_not_html(findings):
 
 def test_numbers_and_what_stands_where_there_is_none():
     assert (number(-0.25, 2), number(None), number(float("nan"))) == ("−0.25", "–", "–")
-    assert (percent(0.427), percent(float("nan"))) == ("43%", "–")
-    assert (thousands(1234567), thousands(999.6)) == ("1\u202f234\u202f567", "1\u202f000")
+    assert (_percent(0.427), _percent(float("nan"))) == ("43%", "–")
+    assert (_thousands(1234567), _thousands(999.6)) == ("1\u202f234\u202f567", "1\u202f000")
 
 
 def test_figures_have_names_that_any_file_system_takes():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from qaemb.report.data import Histogram, JobFacts
-from qaemb.report.render import taught_changes
+from qaemb.report.render import _taught_changes
 
 NOTHING = Histogram(np.zeros(1), np.zeros(2))
 
@@ -23,18 +23,18 @@ PLAIN = job("old", None, {"sound": 0.8, "food": 0.6, "place": 0.801, "only_old":
 
 
 def test_the_change_is_question_by_question_over_those_that_both_graded():
-    (change,) = taught_changes([TRAINED, PLAIN])
+    (change,) = _taught_changes([TRAINED, PLAIN])
     assert (change.trained, change.zero_shot) == ("new", "old")
     assert change.table["question"].tolist() == ["food", "place", "sound"]
     assert change.table["change"].tolist() == pytest.approx([0.3, -0.001, -0.1])
-    assert change.said == (
+    assert change.sentence == (
         "Training moved the mean AUC against the gold answers from 0.734 to 0.800 over 3 questions: 1 are answered "
         "better, 1 worse."
     )
 
 
 def test_jobs_on_other_texts_and_other_engines_are_no_pair():
-    assert taught_changes([TRAINED, replace(PLAIN, segmentation="tr")]) == []
-    assert taught_changes([TRAINED, replace(PLAIN, engine="shared")]) == []
-    assert taught_changes([TRAINED]) == []
-    assert taught_changes([TRAINED, replace(PLAIN, grades=None)]) == []
+    assert _taught_changes([TRAINED, replace(PLAIN, segmentation="tr")]) == []
+    assert _taught_changes([TRAINED, replace(PLAIN, engine="shared")]) == []
+    assert _taught_changes([TRAINED]) == []
+    assert _taught_changes([TRAINED, replace(PLAIN, grades=None)]) == []

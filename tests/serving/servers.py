@@ -35,7 +35,7 @@ def _program(name: str, package: str) -> str:
 @contextmanager
 def redis_server() -> Iterator[int]:
     """Yield the port of a Redis server that keeps nothing on the disk."""
-    pytest.importorskip("redis", reason="the package redis is not installed (qaemb[redis])")
+    pytest.importorskip("redis", reason="the package redis is not installed (extra redis)")
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder]
@@ -47,7 +47,7 @@ def redis_server() -> Iterator[int]:
 @contextmanager
 def postgres_server() -> Iterator[int]:
     """Yield the port of a PostgreSQL server that trusts the user postgres; it refuses to run as root."""
-    pytest.importorskip("psycopg", reason="the package psycopg is not installed (qaemb[postgres])")
+    pytest.importorskip("psycopg", reason="the package psycopg is not installed (extra postgres)")
     who: dict[str, object] = {}
     if os.geteuid() == 0:
         if "postgres" not in {user.pw_name for user in pwd.getpwall()}:

@@ -11,7 +11,7 @@ import pytest
 from qaemb.errors import BadInput
 from qaemb.questions import Question
 from qaemb.serving import Manifest, feast_objects, write_manifest
-from qaemb.serving.definitions import naming_source
+from qaemb.serving.definitions import _naming_source
 
 DEFINITIONS = Path(__file__).parents[2] / "feature_repo" / "definitions.py"
 MANIFEST = Manifest(
@@ -26,7 +26,7 @@ MANIFEST = Manifest(
 
 def _function(names):
     namespace = {}
-    exec(naming_source(names), namespace)
+    exec(_naming_source(names), namespace)
     return namespace["name_margins"]
 
 

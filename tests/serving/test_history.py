@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qaemb.errors import BadInput
-from qaemb.serving.history import filled, history_table, known, merged, read_history, without, write_history
+from qaemb.serving.history import _changed_rows, _filled, history_table, merged, read_history, without, write_history
 
 QUESTIONS = ["a", "b", "c"]
 DAY = np.datetime64("2026-01-01", "s")
@@ -39,7 +39,7 @@ def at(rows, segment, day) -> list[float]:
 
 
 def read_at(history, segment, day) -> list[float]:
-    rows = filled(history)
+    rows = _filled(history)
     rows = rows[(rows["segment"] == segment) & (rows["event_timestamp"] <= pd.Timestamp(DAY + day, tz="UTC"))]
     return rows.iloc[-1][QUESTIONS].tolist() if len(rows) else [np.nan] * 3
 
@@ -57,7 +57,7 @@ def test_what_was_known_when_is_what_the_cells_say(rows):
 @given(ROWS)
 def test_merging_what_is_known_adds_nothing(rows):
     history = merged(table([]), table(rows))
-    for again in (history, filled(history), table(rows)):
+    for again in (history, _filled(history), table(rows)):
         pd.testing.assert_frame_equal(merged(history, again), history)
 
 
@@ -77,10 +77,12 @@ def test_of_two_values_at_one_time_the_newer_statement_counts():
 
 def test_a_projection_has_a_row_only_where_its_own_questions_changed():
     rows = [("s1", 0, [1.0, 1.0, np.nan]), ("s1", 1, [1.0, 2.0, np.nan]), ("s1", 2, [1.0, 2.0, 2.0])]
-    full = filled(merged(table([]), table(rows)))
-    assert len(known(full, ["a"])) == 1
-    np.testing.assert_array_equal(known(full, ["c", "b"])[["c", "b"]], [[np.nan, 1.0], [np.nan, 2.0], [2.0, 2.0]])
-    np.testing.assert_array_equal(known(full, ["never asked"]).shape, (0, 3))
+    full = _filled(merged(table([]), table(rows)))
+    assert len(_changed_rows(full, ["a"])) == 1
+    np.testing.assert_array_equal(
+        _changed_rows(full, ["c", "b"])[["c", "b"]], [[np.nan, 1.0], [np.nan, 2.0], [2.0, 2.0]]
+    )
+    np.testing.assert_array_equal(_changed_rows(full, ["never asked"]).shape, (0, 3))
 
 
 def test_a_file_that_says_the_same_stays_untouched(tmp_path):

@@ -11,7 +11,7 @@ from qaemb.answers.engines import ENGINES
 from qaemb.files import write_json
 from qaemb.serving import open_store, read_manifest
 from qaemb.settings import AnswererSettings, AnswersSettings
-from qaemb.stages.publish import features, publish, show_features
+from qaemb.stages.publish import features_of_texts, publish, show_features
 
 from .conftest import QUESTIONS, SETS, margins_of
 from .test_publish_ensemble import ScaledHash
@@ -46,7 +46,7 @@ def published(tmp_path, make_project, make_settings, monkeypatch):
 def test_new_texts_are_answered_and_named_as_an_approximation(published, capsys):
     settings, workspace = published
     text = "Nobody published this."
-    table = features(settings, workspace, [text], "core")
+    table = features_of_texts(settings, workspace, [text], "core")
     own = margins_of([text], [QUESTIONS[number].text for number in SETS["core"]])
     sure = np.abs(own) >= 0.5
     assert 0 < sure.sum() < sure.size

@@ -8,7 +8,7 @@ import numpy as np
 from qaemb.answers import Answers, open_answerer
 from qaemb.answers.engines import ENGINES
 from qaemb.settings import AnswererSettings, AnswersSettings
-from qaemb.stages.publish import features, publish
+from qaemb.stages.publish import features_of_texts, publish
 
 from .conftest import QUESTIONS, SETS, margins_of
 
@@ -47,6 +47,6 @@ def test_new_texts_are_answered_by_every_member(tmp_path, make_project, make_set
     (workspace.answers("j") / "spec.json").write_text(json.dumps({"key": key}))
     publish(settings, workspace)
     text = "Nobody published this."
-    table = features(settings, workspace, [text], "core")
+    table = features_of_texts(settings, workspace, [text], "core")
     expected = 2.5 * margins_of([text], [QUESTIONS[number].text for number in SETS["core"]])
     np.testing.assert_allclose(table.to_numpy(), expected, rtol=1e-6)

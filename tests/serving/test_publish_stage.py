@@ -9,7 +9,7 @@ import yaml
 
 from qaemb.errors import BadInput, BadMatrix, BadParameter
 from qaemb.serving import ServedFeatures
-from qaemb.stages.publish import features, publish, show_features
+from qaemb.stages.publish import features_of_texts, publish, show_features
 
 
 @pytest.fixture
@@ -31,7 +31,9 @@ def test_a_matrix_that_changed_after_its_approval_is_refused(project, make_setti
     table = pd.read_parquet(path)
     table.loc[0, "q00"] += 1
     table.to_parquet(path, index=False)
-    with pytest.raises(BadMatrix, match=r"job `j` is not approved.*qaemb validate --job j"):
+    with pytest.raises(
+        BadMatrix, match=r"answers/j/margin.parquet is not the matrix that .*approved; run `qaemb validate --job j`"
+    ):
         publish(make_settings(), project)
     assert not (project.feature_repo / "data").exists()
 
@@ -75,7 +77,7 @@ def test_missing_answers_are_named(project, make_settings):
 
 def test_features_before_publishing_say_what_to_do(project, make_settings):
     with pytest.raises(BadInput, match=r"publishes nothing.*run `dvc repro publish`"):
-        features(make_settings(), project, ["A text."], "core")
+        features_of_texts(make_settings(), project, ["A text."], "core")
 
 
 def test_a_spec_without_a_key_is_refused(project, make_settings):
@@ -95,27 +97,29 @@ def test_features_are_printed_with_the_surest_yes_first(published, hash_engine, 
 
 
 def test_new_texts_are_answered_by_the_published_answerer(published, hash_engine, capsys):
-    table = features(published.settings, published.workspace, ["New to the command."], "core")
+    table = features_of_texts(published.settings, published.workspace, ["New to the command."], "core")
     assert hash_engine.asked == ["New to the command."]
     assert "`hash` answers 1 new texts" in capsys.readouterr().err
-    assert table.equals(features(published.settings, published.workspace, ["New to the command."], "core"))
+    assert table.equals(features_of_texts(published.settings, published.workspace, ["New to the command."], "core"))
     assert hash_engine.asked == ["New to the command."]
 
 
 def test_settings_that_changed_the_answerer_are_refused(published, hash_engine):
     hash_engine.key = "changed"
     with pytest.raises(BadInput, match="key changed is not that of the published answers"):
-        features(published.settings, published.workspace, [published.texts[0]], "core")
+        features_of_texts(published.settings, published.workspace, [published.texts[0]], "core")
 
 
 def test_a_published_answerer_that_params_yaml_lost_is_named(published):
     spec = published.settings.answers.spec
     answers = published.settings.answers.model_copy(update={"spec": {"other": spec["hash"]}})
     settings = published.settings.model_copy(update={"answers": answers})
-    with pytest.raises(BadParameter, match=r"published answerer `hash` is not in params.yaml: answers.spec \(other\)"):
-        features(settings, published.workspace, ["A text that nobody published."], "core")
+    with pytest.raises(
+        BadParameter, match=r"no published answerer `hash` in params.yaml: answers.spec; there are: other"
+    ):
+        features_of_texts(settings, published.workspace, ["A text that nobody published."], "core")
 
 
 def test_an_unknown_set_is_refused_before_anything_is_answered(published):
     with pytest.raises(BadInput, match="`gold` is not published"):
-        features(published.settings, published.workspace, ["A text."], "gold")
+        features_of_texts(published.settings, published.workspace, ["A text."], "gold")

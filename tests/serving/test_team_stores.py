@@ -137,7 +137,7 @@ def test_a_publication_that_ends_on_the_way_leaves_what_was_served_and_nothing_f
 
     kind, parts = place
     build_store(repo, FIRST, SEGMENTS, MARGINS, at(MARCH))
-    for step in ("write_manifest", "switch_server"):
+    for step in ("write_manifest", "_switch_server"):
         with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
             broken.setattr(f"qaemb.serving.feast_store.{step}", stop)
             build_store(repo, OTHER, SEGMENTS, -MARGINS, at(MARCH))

@@ -14,14 +14,12 @@ from qaemb.serving import (
     ServedFeatures,
     all_versions,
     build_store,
-    find_version,
     historical_features,
     open_store,
     read_history,
-    version_id,
     version_rows,
 )
-from qaemb.serving.manifest import joined, read_versions, write_versions
+from qaemb.serving.manifest import _find_version, _joined, _version_id, add_versions, read_versions
 
 from .conftest import REPO
 
@@ -195,21 +193,21 @@ def test_a_clone_has_the_history_that_travels(repo, tmp_path):
 
 
 def test_the_hash_is_of_answerer_and_ordered_questions():
-    ids = {version_id("k", QUESTIONS), version_id("l", QUESTIONS), version_id("k", QUESTIONS[::-1])}
+    ids = {_version_id("k", QUESTIONS), _version_id("l", QUESTIONS), _version_id("k", QUESTIONS[::-1])}
     assert len(ids) == 3
     renamed = (replace(QUESTIONS[0], name="other"), *QUESTIONS[1:])
-    assert version_id("k", renamed) not in ids
-    assert version_id("k", [replace(own, group="g") for own in QUESTIONS]) == version_id("k", QUESTIONS)
+    assert _version_id("k", renamed) not in ids
+    assert _version_id("k", [replace(own, group="g") for own in QUESTIONS]) == _version_id("k", QUESTIONS)
 
 
 def test_versions_read_back_as_they_were_each_once(tmp_path):
-    versions = joined(FIRST.versions, OTHER.versions, FIRST.versions)
+    versions = _joined(FIRST.versions, OTHER.versions, FIRST.versions)
     assert len(versions) == 3
-    write_versions(tmp_path, versions)
+    add_versions(tmp_path, versions)
     assert read_versions(tmp_path) == versions
-    assert find_version(versions, versions[1].service) is versions[1]
+    assert _find_version(versions, versions[1].service) is versions[1]
     with pytest.raises(BadInput, match="`nothing` was never published; known of set `nothing` are none"):
-        find_version(versions, "nothing")
+        _find_version(versions, "nothing")
 
 
 def test_names_that_would_be_taken_for_a_version_and_one_question_twice_are_refused():

@@ -33,7 +33,7 @@ def ask(project):
         answers(project.settings, workspace, "pub")
         found = pd.read_parquet(workspace.answers("pub") / "margin.parquet").drop(columns="segment_id").to_numpy()
         np.testing.assert_array_equal(found, project.expected.margin[:n_segments][:, questions])
-        return int(json.loads(workspace.metrics("answers", "pub").read_text())["cells_answered_now"])
+        return int(json.loads(workspace.run_figures("answers", "pub").read_text())["cells_answered_now"])
 
     return run
 

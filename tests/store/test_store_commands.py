@@ -13,7 +13,7 @@ from qaemb.answers.store import Store
 from qaemb.errors import BadInput
 from qaemb.files import write_table
 from qaemb.identity import text_id
-from qaemb.settings import DownstreamSettings, TaskSettings
+from qaemb.settings import ClassificationTask, DownstreamSettings
 from qaemb.stages.answer_exchange import show
 from qaemb.stages.answer_store import collect_garbage, status
 from qaemb.stages.answers import answers
@@ -104,7 +104,7 @@ def test_gc_keeps_the_answers_to_a_tasks_texts(bought, capsys):
     bought.store.put([text_id(text) for text in texts], bought.ids[1], cells)
     stage(bought, collect_garbage, yes=False)
     assert "1 files without a current text or question" in capsys.readouterr().out
-    task = TaskSettings(kind="classification", data="own.csv", answerer="pub", encoder="any")
+    task = ClassificationTask(kind="classification", data="own.csv", answerer="pub", encoder="any")
     settings = bought.settings.model_copy(update={"downstream": DownstreamSettings(tasks={"own": task})})
     collect_garbage(settings, Workspace(bought.folder), yes=True)
     assert "gc: 0 files" in capsys.readouterr().out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qaemb.questions import Question
-from qaemb.settings import TaskSettings
+from qaemb.settings import DownstreamSettings, TaskSettings
 from qaemb.tasks import Features
 from qaemb.tasks.labelled import Labelled
 
@@ -40,7 +40,7 @@ def planted(n_texts: int = 240, seed: int = 0) -> tuple[Labelled, Features]:
 
 def settings(kind: str, **sections: object) -> TaskSettings:
     values = {"kind": kind, "data": "x.csv", "answerer": "a", "encoder": "e", "n_resamples": 200}
-    return TaskSettings.model_validate(values | sections)
+    return DownstreamSettings.model_validate({"tasks": {"own": values | sections}}).tasks["own"]
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -5,8 +5,8 @@ import pytest
 
 from qaemb.errors import BadInput
 from qaemb.tasks import evaluate_task
+from qaemb.tasks.classification import INTERCEPT, _class_scores, _contribution_table, _fit
 from qaemb.tasks.labelled import Labelled, folds
-from qaemb.tasks.linear import INTERCEPT, class_scores, contribution_table, fit
 from qaemb.tasks.representations import some_answers
 from tests.tasks.planted import DECIDING, features, planted, settings
 
@@ -71,8 +71,8 @@ def test_contributions_add_up_to_the_log_odds(n_classes):
     labels = Labelled(labelled.texts, ["xyz"[code] for code in codes])
     columns = [0, *DECIDING]
     rows = np.arange(60)
-    fitted = fit(some_answers(own, columns), codes, rows, folds(labels, rows, 3, seed=0))
-    table = contribution_table(labels, own, fitted, columns, np.arange(60, 70))
+    fitted = _fit(some_answers(own, columns), codes, rows, folds(labels, rows, 3, seed=0))
+    table = _contribution_table(labels, own, fitted, columns, np.arange(60, 70))
     for row, part in table.groupby("row"):
         probability = fitted.model.predict_proba(fitted.matrix[[row]])[0]
         second, first = np.argsort(probability)[-2:]
@@ -88,8 +88,8 @@ def test_contributions_add_up_to_the_log_odds(n_classes):
 def test_class_scores_give_the_models_probabilities(n_classes):
     labelled, own = planted(90)
     codes = np.minimum(labelled.codes, n_classes - 1)
-    fitted = fit(some_answers(own, range(5)), codes, np.arange(90), [(np.arange(60), np.arange(60, 90))])
-    weights, intercepts = class_scores(fitted)
+    fitted = _fit(some_answers(own, range(5)), codes, np.arange(90), [(np.arange(60), np.arange(60, 90))])
+    weights, intercepts = _class_scores(fitted)
     scores = np.exp(fitted.matrix @ weights.T + intercepts)
     np.testing.assert_allclose(scores / scores.sum(1, keepdims=True), fitted.model.predict_proba(fitted.matrix))
 

@@ -7,7 +7,7 @@ from sklearn.metrics import adjusted_rand_score, v_measure_score
 
 from qaemb.errors import BadInput
 from qaemb.tasks import evaluate_task
-from qaemb.tasks.clustering import Described, choose, estimate, relevances
+from qaemb.tasks.clustering import Described, _choose, _estimate, _relevances
 from qaemb.tasks.labelled import Labelled
 from tests.tasks.planted import features, settings
 
@@ -33,17 +33,17 @@ def world(n_texts: int = 90):
 
 def test_questions_are_chosen_by_wording_by_the_answer_about_the_description_and_by_variance():
     _, own = world()
-    ways = dict(relevances(own, np.arange(90), 90))
+    ways = dict(_relevances(own, np.arange(90), 90))
     assert list(ways) == ["wording", "described", "varied"]
     for relevance in ways.values():
         assert (relevance.min(), relevance.max()) == (0.0, 1.0)
-        assert set(choose(relevance, own.margin[:90].astype(float), 3)) == set(ABOUT)
-    assert list(dict(relevances(own, np.arange(90), None))) == ["varied"]
+        assert set(_choose(relevance, own.margin[:90].astype(float), 3)) == set(ABOUT)
+    assert list(dict(_relevances(own, np.arange(90), None))) == ["varied"]
 
 
 def test_wording_is_the_cosine():
     _, own = world()
-    relevance = dict(relevances(own, np.arange(90), 90))["wording"]
+    relevance = dict(_relevances(own, np.arange(90), 90))["wording"]
     cosines = np.array([float(question @ own.embedding[90]) for question in own.question_embedding])
     np.testing.assert_array_equal(np.argsort(relevance, kind="stable"), np.argsort(cosines, kind="stable"))
 
@@ -54,7 +54,7 @@ def test_a_question_that_says_the_same_as_a_chosen_one_waits():
     same, opposite = first + 0.05 * rng.standard_normal(50), -first
     answers = np.column_stack([first, same, opposite, other, np.full(50, 2.0)])
     relevance = np.array([1.0, 0.95, 0.9, 0.3, 1.0])
-    order = choose(relevance, answers, 5)
+    order = _choose(relevance, answers, 5)
     assert order[:2] == [0, 3]  # the opposite answer tells nothing new either
     assert order[4] == 4  # neither does a constant one
     unseen = np.corrcoef(answers[:, :4].T)[0] ** 2
@@ -117,7 +117,7 @@ def test_labels_have_no_part_in_choosing_or_clustering():
 
 
 def test_an_interval_lies_around_the_value():
-    own = estimate(np.array([0.5, 0.6, 0.7, 0.8]))
+    own = _estimate(np.array([0.5, 0.6, 0.7, 0.8]))
     half = 1.96 * np.std([0.6, 0.7, 0.8], ddof=1)
     assert (own.low, own.value, own.high) == pytest.approx((0.5 - half, 0.5, 0.5 + half))
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from qaemb.errors import BadInput
-from qaemb.tasks.labelled_files import read_labelled
+from qaemb.tasks.labelled import read_labelled
 
 ROWS = [("A long walk.", "nature"), ("Two, three; four.", "number"), ("An oak\nfell.", "nature"), ("NA", "number")]
 

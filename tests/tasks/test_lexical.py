@@ -5,21 +5,21 @@ import math
 import numpy as np
 import pytest
 
-from qaemb.tasks.representations import bm25_scores, stems, tf_idf
+from qaemb.tasks.representations import _stems, bm25_scores, tf_idf
 
 DOCUMENTS = ["Dogs chase the cat", "a cat sleeps, a cat eats", "Rain fell on roofs all night long"]
 
 
 def test_words_are_cut_to_stems_and_stop_words_are_left_out():
-    assert stems(["The dogs were chasing a cat", "do you"]) == [["dog", "chase", "cat"], []]
+    assert _stems(["The dogs were chasing a cat", "do you"]) == [["dog", "chase", "cat"], []]
 
 
 def test_bm25_is_lucenes_formula():
     queries = ["cats and a dog", "unheard of", "the"]
     found = bm25_scores(queries, DOCUMENTS)
-    words = stems(DOCUMENTS)
+    words = _stems(DOCUMENTS)
     mean = np.mean([len(own) for own in words])
-    for row, query in enumerate(stems(queries)):
+    for row, query in enumerate(_stems(queries)):
         for column, own in enumerate(words):
             expected = 0.0
             for word in query:

@@ -6,9 +6,9 @@ from sklearn.linear_model import LogisticRegression, MultiTaskElasticNet
 from sklearn.model_selection import GridSearchCV
 
 from qaemb.errors import BadInput
+from qaemb.tasks.classification import PENALTIES, _fit
 from qaemb.tasks.labelled import folds
-from qaemb.tasks.linear import PENALTIES, fit
-from qaemb.tasks.representations import ChosenAnswers, answered, embedded, some_answers, standardised, tfidf
+from qaemb.tasks.representations import ChosenAnswers, _standardised, answered, embedded, some_answers, tfidf
 from tests.tasks.planted import DECIDING, features, planted
 
 TRAIN, TEST = np.arange(180), np.arange(180, 240)
@@ -17,7 +17,7 @@ TRAIN, TEST = np.arange(180), np.arange(180, 240)
 def test_answers_are_standardised_by_the_training_rows_and_count_by_their_mass():
     margin = np.array([[1.0, 5.0, 2.0], [3.0, 5.0, 4.0], [9.0, 7.0, 6.0]])
     mass = np.array([[1.0, 1.0, 0.0], [0.5, 1.0, 0.0], [1.0, 1.0, 0.0]])
-    own = standardised(features(["a", "b", "c"], margin, mass), np.array([0, 1]))
+    own = _standardised(features(["a", "b", "c"], margin, mass), np.array([0, 1]))
     # Means 2, 5, 3 and deviations 1, 0, 1 of the first two rows: a constant question and one without mass say nothing.
     np.testing.assert_allclose(own, [[-1.0, 0.0, 0.0], [0.5, 0.0, 0.0], [7.0, 0.0, 0.0]])
 
@@ -82,7 +82,7 @@ def test_the_fit_is_scikit_learns_grid_search():
     codes[flipped] = (codes[flipped] + 1) % 4
     represent = embedded(own.margin / 10)  # learns nothing, so that the grid search needs no pipeline
     inner = folds(labelled, TRAIN, 3, seed=0)
-    fitted = fit(represent, codes, TRAIN, inner)
+    fitted = _fit(represent, codes, TRAIN, inner)
     matrix = represent(TRAIN)
     position = {row: number for number, row in enumerate(TRAIN)}
     cv = [([position[r] for r in a], [position[r] for r in b]) for a, b in inner]
@@ -99,7 +99,7 @@ def test_a_class_that_an_inner_fold_lacks_is_no_error():
     codes = np.arange(40) % 2
     codes[[0, 1]] = 2
     inner = [(np.arange(10, 40), np.arange(10))]
-    fitted = fit(some_answers(own, range(20)), codes, np.arange(40), inner)
+    fitted = _fit(some_answers(own, range(20)), codes, np.arange(40), inner)
     assert fitted.model.classes_.tolist() == [0, 1, 2]
 
 

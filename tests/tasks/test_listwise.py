@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import check_grad, minimize
 
-from qaemb.tasks.retrieval.listwise import Judged, Mixture, Products, _cross_entropy, fit_weights, mean_loss
+from qaemb.tasks.retrieval.fit import Judged, _cross_entropy, _fit_weights, _mean_loss, _Mixture, _Products
 
 
 def planted(n_queries: int = 60, n_documents: int = 25, n_questions: int = 6, seed: int = 0):
@@ -16,7 +16,7 @@ def planted(n_queries: int = 60, n_documents: int = 25, n_questions: int = 6, se
     queries[:, :2] = documents[relevant, :2] + 0.3 * rng.normal(size=(n_queries, 2))
     grades = np.zeros((n_queries, n_documents))
     grades[np.arange(n_queries), relevant] = 1.0
-    return Products(queries, documents), Judged(grades, np.zeros(grades.shape, bool))
+    return _Products(queries, documents), Judged(grades, np.zeros(grades.shape, bool))
 
 
 def plain_loss(weights, scorer, judged, penalty):
@@ -31,7 +31,7 @@ def plain_loss(weights, scorer, judged, penalty):
 def test_the_weights_are_those_of_a_general_solver_on_the_plain_loss(penalty):
     scorer, judged = planted()
     judged.grades[:, 3] += 0.5  # two relevant documents, of different grades
-    weights = fit_weights(scorer, judged, penalty)
+    weights = _fit_weights(scorer, judged, penalty)
     slow = minimize(
         plain_loss, np.ones(6), (scorer, judged, penalty), method="SLSQP", bounds=[(0, None)] * 6, tol=1e-12
     )
@@ -42,7 +42,7 @@ def test_the_weights_are_those_of_a_general_solver_on_the_plain_loss(penalty):
 def test_questions_that_tell_get_the_weight_and_what_would_be_negative_gets_none():
     scorer, judged = planted()
     scorer.queries[:, 5] = -scorer.documents[judged.grades.argmax(1), 5]  # the relevant one answers the opposite
-    weights = fit_weights(scorer, judged, penalty=0.01)
+    weights = _fit_weights(scorer, judged, penalty=0.01)
     assert weights.min() >= 0
     assert weights[5] == 0
     assert weights[:2].min() > 3 * weights[2:].max()
@@ -50,7 +50,7 @@ def test_questions_that_tell_get_the_weight_and_what_would_be_negative_gets_none
 
 def test_a_large_penalty_makes_all_weights_alike_and_not_zero():
     scorer, judged = planted()
-    weights = fit_weights(scorer, judged, penalty=1e6)
+    weights = _fit_weights(scorer, judged, penalty=1e6)
     assert weights == pytest.approx(np.full(6, weights.mean()), rel=1e-2)
     assert weights.mean() > 0.1
 
@@ -59,7 +59,7 @@ def test_a_large_penalty_makes_all_weights_alike_and_not_zero():
 def test_gradients_agree_with_differences(kind):
     scorer, judged = planted()
     if kind == "mixture":
-        scorer = Mixture(np.random.default_rng(1).normal(size=(3, *judged.grades.shape)))
+        scorer = _Mixture(np.random.default_rng(1).normal(size=(3, *judged.grades.shape)))
 
     def value(weights):
         return _cross_entropy(scorer.scores(weights), judged.target, judged.never)[0]
@@ -74,13 +74,13 @@ def test_what_is_never_a_result_changes_nothing():
     scorer, judged = planted()
     never = np.zeros(judged.grades.shape, bool)
     never[:, 4] = judged.grades[:, 4] == 0
-    wild = Products(scorer.queries, scorer.documents.copy())
+    wild = _Products(scorer.queries, scorer.documents.copy())
     wild.documents[4] *= 1000
     masked = Judged(judged.grades, never)
     keep = judged.grades[:, 4] == 0
     weights = np.linspace(0.5, 1.0, 6)
-    assert mean_loss(wild.scores(weights)[keep], Judged(judged.grades[keep], never[keep])) == pytest.approx(
-        mean_loss(scorer.scores(weights)[keep], Judged(judged.grades[keep], never[keep]))
+    assert _mean_loss(wild.scores(weights)[keep], Judged(judged.grades[keep], never[keep])) == pytest.approx(
+        _mean_loss(scorer.scores(weights)[keep], Judged(judged.grades[keep], never[keep]))
     )
     assert masked.target.sum(axis=1) == pytest.approx(1.0)
 
@@ -89,6 +89,6 @@ def test_a_method_that_is_of_no_use_gets_next_to_no_weight():
     rng = np.random.default_rng(0)
     _, judged = planted()
     good = judged.grades * 2 + rng.normal(size=judged.grades.shape)
-    weights = fit_weights(Mixture(np.stack([good, -good + rng.normal(size=good.shape)])), judged, penalty=0.0)
+    weights = _fit_weights(_Mixture(np.stack([good, -good + rng.normal(size=good.shape)])), judged, penalty=0.0)
     assert weights[0] > 0.5
     assert weights[1] < 0.1 * weights[0]

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
+from qaemb.tasks.classification import _join, _Predictions
 from qaemb.tasks.labelled import Labelled, Split
-from qaemb.tasks.linear import Predictions, join
 from qaemb.tasks.resampling import mean_with_interval, paired_difference
 
 
-def random_predictions(n_runs: int = 3, n_texts: int = 60, seed: int = 0) -> Predictions:
+def random_predictions(n_runs: int = 3, n_texts: int = 60, seed: int = 0) -> _Predictions:
     rng = np.random.default_rng(seed)
     truth = rng.integers(3, size=n_texts)
     predicted = np.where(rng.random((n_runs, n_texts)) < 0.6, truth, rng.integers(3, size=(n_runs, n_texts)))
-    return Predictions(truth, predicted, np.arange(n_texts))
+    return _Predictions(truth, predicted, np.arange(n_texts))
 
 
 def test_scores_are_scikit_learns_means_over_runs():
@@ -67,7 +67,7 @@ def test_splits_and_draws_are_joined_by_text():
     labelled = Labelled(["a", "b", "c", "d", "e"], ["x", "y", "x", "y", "x"])
     splits = [Split(np.array([4]), np.array([2, 0])), Split(np.array([4]), np.array([1, 3]))]
     draws = [[np.array([0, 1]), np.array([1, 0])], [np.array([1, 1]), np.array([0, 0])]]
-    own = join(labelled, splits, draws)
+    own = _join(labelled, splits, draws)
     assert own.truth.tolist() == [0, 1, 0, 1]  # text e is never tested
     assert own.predicted.tolist() == [[1, 1, 0, 0], [1, 0, 1, 0]]
     assert own.correct.tolist() == [0.0, 0.5, 0.5, 0.0]
@@ -76,5 +76,5 @@ def test_splits_and_draws_are_joined_by_text():
 def test_repeats_are_runs():
     labelled = Labelled(["a", "b"], ["x", "y"])
     splits = [Split(np.array([1 - test]), np.array([test]), repeat) for repeat in (0, 1) for test in (0, 1)]
-    own = join(labelled, splits, [[np.array([code]) for code in (0, 1, 1, 1)]])
+    own = _join(labelled, splits, [[np.array([code]) for code in (0, 1, 1, 1)]])
     assert own.predicted.tolist() == [[0, 1], [1, 1]]

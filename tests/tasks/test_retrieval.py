@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from qaemb.errors import BadInput
-from qaemb.settings import TaskSettings
-from qaemb.tasks.retrieval import _problem, _splits, evaluate_retrieval
-from qaemb.tasks.retrieval.fit import N_STEPS, Fold, fit_and_score, inner_folds, per_query
+from qaemb.settings import RetrievalTask
+from qaemb.tasks.retrieval.evaluate import _problem, _splits, evaluate_retrieval
+from qaemb.tasks.retrieval.fit import N_STEPS, Fold, _per_query, fit_and_score, inner_folds
 from qaemb.tasks.retrieval.sets import RetrievalSet
 
 from .worlds import features_of, planted_set
 
 
-def settings(**own) -> TaskSettings:
+def settings(**own) -> RetrievalTask:
     base = {"kind": "retrieval", "data": "-", "answerer": "a", "encoder": "e", "n_resamples": 200}
-    return TaskSettings.model_validate(base | own)
+    return RetrievalTask.model_validate(base | own)
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,7 @@ def test_too_few_queries_to_learn_from_or_to_test_are_said(n_train, own):
 def test_scores_per_query_have_mean_zero_and_deviation_one_over_possible_results():
     scores = np.array([[1.0, 2.0, 3.0, 99.0], [5.0, 5.0, 5.0, 5.0]])
     never = np.array([[False, False, False, True], [False] * 4])
-    found = per_query(scores, never)
+    found = _per_query(scores, never)
     assert found[0, :3] == pytest.approx((np.array([1, 2, 3]) - 2) / np.std([1, 2, 3]))
     assert found[1].tolist() == [0, 0, 0, 0]
 

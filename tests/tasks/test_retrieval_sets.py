@@ -32,7 +32,7 @@ def test_beirs_layout_with_its_split(tmp_path):
     assert data.train == {"q1"}
     assert data.grade_matrix.tolist() == [[2, 0], [0, 1]]
     assert data.texts == ["Soup. Boil it.", "Why? So.", "how to cook", "reasons"]
-    assert not data.own.any()
+    assert not data.is_query.any()
 
 
 def test_what_is_left_out_is_noted(tmp_path):
@@ -155,9 +155,9 @@ def gensim() -> None:
 def test_lees_documents_are_queries_for_each_other_and_never_for_themselves():
     data = read_retrieval(ROOT / "data" / "tasks" / "lee")
     assert len(data.documents) == 50
-    assert data.own.sum() == len(data.queries) == 39
+    assert data.is_query.sum() == len(data.queries) == 39
     grades = data.grade_matrix
-    assert not grades[data.own].any()
+    assert not grades[data.is_query].any()
     assert grades[grades > 0].min() >= 2
     assert grades.max() <= 4
     both = [name for name in data.queries if name in data.documents]

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from qaemb.settings import TaskSettings
+from qaemb.settings import SimilarityTask
 from qaemb.tasks.representations import Usual, answer_vectors
-from qaemb.tasks.similarity import Pairs, evaluate_similarity, resampled_pairs, spearman
+from qaemb.tasks.similarity import Pairs, _resampled_pairs, _spearman, evaluate_similarity
 
 from .worlds import features_of
 
-SETTINGS = TaskSettings(kind="similarity", data="-", answerer="a", encoder="e", n_resamples=200)
+SETTINGS = SimilarityTask(kind="similarity", data="-", answerer="a", encoder="e", n_resamples=200)
 
 
 def planted(n_texts: int = 20, noise: float = 0.1, seed: int = 0):
@@ -58,19 +58,19 @@ def test_cognitive_load_is_the_mean_number_of_questions_that_both_say_yes_to():
 def test_spearman_is_scipys_and_zero_where_all_is_alike():
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 5, 60).astype(float), rng.normal(size=60)
-    assert spearman(a, b) == pytest.approx(spearmanr(a, b)[0])
-    assert spearman(np.ones(10), np.arange(10.0)) == 0
+    assert _spearman(a, b) == pytest.approx(spearmanr(a, b)[0])
+    assert _spearman(np.ones(10), np.arange(10.0)) == 0
 
 
 def test_pairs_that_share_no_text_are_drawn_one_by_one():
     first, second = np.arange(0, 20, 2), np.arange(1, 20, 2)
-    for rows in resampled_pairs(first, second, 20, seed=0):
+    for rows in _resampled_pairs(first, second, 20, seed=0):
         assert len(rows) == 10
 
 
 def test_texts_in_many_pairs_are_drawn_and_a_pair_counts_as_often_as_both_were():
     first, second = (np.array(own) for own in zip(*combinations(range(8), 2), strict=True))
-    samples = list(resampled_pairs(first, second, 300, seed=0))
+    samples = list(_resampled_pairs(first, second, 300, seed=0))
     rng = np.random.default_rng(0)
     for rows in samples[:5]:
         drawn = np.bincount(rng.integers(8, size=8), minlength=8)
@@ -86,7 +86,7 @@ def test_intervals_over_texts_are_wider_than_if_pairs_were_independent():
     table = evaluate_similarity(pairs, features, SETTINGS).tables["pairs"]
     drawn = [table.iloc[rng.integers(len(table), size=len(table))] for _ in range(200)]
     wrong = np.percentile(
-        [spearman(part["answers"].to_numpy(), part["score"].to_numpy()) for part in drawn], [2.5, 97.5]
+        [_spearman(part["answers"].to_numpy(), part["score"].to_numpy()) for part in drawn], [2.5, 97.5]
     )
     assert own["spearman_high"] - own["spearman_low"] > wrong[1] - wrong[0]
 

@@ -7,7 +7,7 @@ from mlflow.tracking import MlflowClient
 
 from qaemb.errors import BadInput
 from qaemb.tracking import RunRecord, Tracker
-from qaemb.tracking.tracker import follow_move
+from qaemb.tracking.tracker import _follow_move
 
 
 def test_files_of_runs_are_found_after_the_project_has_moved(new_tracker, tmp_path):
@@ -32,16 +32,16 @@ def test_places_that_the_tracker_did_not_choose_are_left_alone(new_tracker, tmp_
     client = MlflowClient(tracking_uri=tracker.uri)
     elsewhere = (tmp_path / "share" / "artifacts" / "x").as_uri()
     experiment = client.create_experiment("elsewhere", artifact_location=elsewhere)
-    assert follow_move(tmp_path / "mlruns") == []
+    assert _follow_move(tmp_path / "mlruns") == []
     assert client.get_experiment(experiment).artifact_location == elsewhere
 
 
 def test_no_database_means_nothing_to_do(tmp_path):
-    assert follow_move(tmp_path) == []
+    assert _follow_move(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_database_is_named(tmp_path):
     (tmp_path / "mlflow.db").write_bytes(b"no database at all, but long enough to be looked at" * 10)
     with pytest.raises(BadInput, match=r"mlflow\.db is not a readable MLflow database"):
-        follow_move(tmp_path)
+        _follow_move(tmp_path)

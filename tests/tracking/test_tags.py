@@ -11,7 +11,7 @@ import yaml
 
 from qaemb.errors import BadInput
 from qaemb.tracking import data_tags
-from qaemb.tracking.tags import content_md5
+from qaemb.tracking.tags import _content_md5
 
 LOCK = {
     "schema": "2.0",
@@ -63,7 +63,7 @@ def test_by_hand_an_input_is_what_lies_there_not_what_dvc_lock_says(project):
     (project / FEATURES).mkdir(parents=True)
     (project / FEATURES / "features.parquet").write_bytes(b"other features")
     tags = data_tags(project, [FEATURES, SCORES])
-    assert tags == {"dvc.data/work/features/qa": content_md5(project / FEATURES)}
+    assert tags == {"dvc.data/work/features/qa": _content_md5(project / FEATURES)}
     assert tags["dvc.data/work/features/qa"] != "new.dir"
 
 
@@ -86,7 +86,7 @@ def test_content_has_the_md5_that_dvc_gives_it(tmp_path):
         subprocess.run([sys.executable, "-m", "dvc", *command], cwd=tmp_path, env=quiet, check=True)
     for name in ("data", "one.txt"):
         known = yaml.safe_load((tmp_path / f"{name}.dvc").read_text())["outs"][0]["md5"]
-        assert content_md5(tmp_path / name) == known
+        assert _content_md5(tmp_path / name) == known
 
 
 def test_without_git_and_dvc_lock_there_are_no_tags(tmp_path):

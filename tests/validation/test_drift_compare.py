@@ -7,8 +7,7 @@ from scipy import stats
 from qaemb.errors import BadInput
 from qaemb.settings import DriftSettings
 from qaemb.validation.drift import compare, headline
-from qaemb.validation.drift.texts import telling_texts
-from qaemb.validation.drift.words import direction, notes, printed
+from qaemb.validation.drift.words import _direction, _notes, _telling_texts, printed
 
 from .versions import reference, version
 
@@ -41,7 +40,7 @@ def test_the_same_answers_have_not_moved():
     assert drift.moved.empty
     assert drift.pairs.empty
     assert headline(drift) == "j against reference r: none of 20 questions moved"
-    assert telling_texts(drift).empty
+    assert _telling_texts(drift).empty
 
 
 PLANTED = {
@@ -82,7 +81,7 @@ def test_a_rare_question_that_is_answered_in_another_order_is_found():
     now[:, 7] = now[::-1, 7]
     drift = compare(reference(version(before)), version(now), LIMITS)
     assert drift.moved["name"].tolist() == ["q7"]
-    assert direction(_row(drift, "q7"), LIMITS).startswith("common texts in another order: rank correlation")
+    assert _direction(_row(drift, "q7"), LIMITS).startswith("common texts in another order: rank correlation")
 
 
 def _planted(measure: str, same_texts: bool):
@@ -98,7 +97,7 @@ def test_a_fall_of_the_mass_of_one_question_is_found():
     mass[:, 3] -= 0.2
     drift = compare(reference(version(_answers())), version(_answers(), mass), LIMITS)
     assert drift.moved["name"].tolist() == ["q3"]
-    assert direction(_row(drift, "q3"), LIMITS) == "less mass: 0.90 -> 0.70"
+    assert _direction(_row(drift, "q3"), LIMITS) == "less mass: 0.90 -> 0.70"
 
 
 def test_a_large_effect_that_may_be_chance_is_none_and_a_sure_small_one_neither():
@@ -119,7 +118,7 @@ def test_a_question_that_gets_one_answer_only_is_new_if_it_got_both():
     now[:, 1] = np.abs(now[:, 1])
     drift = compare(reference(version(before)), version(now), LIMITS)
     assert drift.questions["new_constant"].tolist() == [0, 1, 0, 0]
-    assert "always yes now" in direction(_row(drift, "q1"), LIMITS)
+    assert "always yes now" in _direction(_row(drift, "q1"), LIMITS)
     assert "1 got both answers and now get one" in headline(drift)
 
 
@@ -133,7 +132,7 @@ def test_questions_that_became_the_same_or_opposite_are_found_and_old_twins_are_
     pair = drift.pairs.iloc[0]
     assert pair["rho"] == pytest.approx(stats.spearmanr(now[:, 0], now[:, 1]).statistic, abs=1e-6)
     assert pair["rho"] < -0.99
-    assert "q0 and q1 became the same" in printed(drift, telling_texts(drift))
+    assert "q0 and q1 became the same" in printed(drift, _telling_texts(drift))
 
 
 def test_only_shared_questions_are_compared_by_their_words_and_the_others_named():
@@ -143,7 +142,7 @@ def test_only_shared_questions_are_compared_by_their_words_and_the_others_named(
     assert drift.questions["name"].tolist() == ["place", "food"]
     assert drift.moved.empty, "columns are matched by question, not by place"
     assert (drift.added, drift.removed) == (("fresh",), ("gone",))
-    said = " ".join(notes(drift))
+    said = " ".join(_notes(drift))
     assert "Not compared, as they are new: fresh." in said
     assert "Not compared, as they are no longer asked: gone." in said
 
@@ -154,7 +153,7 @@ def test_a_renamed_question_is_compared_and_said():
     drift = compare(reference(before), now, LIMITS)
     assert drift.renamed == {"q0": "meal"}
     assert drift.questions["name"].tolist() == ["meal", "q1"]
-    assert "q0 is now meal" in " ".join(notes(drift))
+    assert "q0 is now meal" in " ".join(_notes(drift))
 
 
 def test_without_a_shared_question_there_is_nothing_to_compare():
@@ -164,18 +163,18 @@ def test_without_a_shared_question_there_is_nothing_to_compare():
 
 def test_the_notes_say_which_answerer_and_which_texts():
     before = version(_answers(50, 2), n_segments=900)
-    same = " ".join(notes(compare(reference(before), version(_answers(50, 2)), LIMITS)))
+    same = " ".join(_notes(compare(reference(before), version(_answers(50, 2)), LIMITS)))
     assert "The same answerer then and now: a (key k; reference accepted on 2026-01-02), the same matrix." in same
     texts = [f"text {number}" for number in range(40, 90)]
     other = version(_answers(50, 2), texts=texts, answerer="b", key="l", segmentation="tr", dataset="e")
-    said = " ".join(notes(compare(reference(before), other, LIMITS)))
+    said = " ".join(_notes(compare(reference(before), other, LIMITS)))
     assert "Another answerer: a (key k, accepted on 2026-01-02) then, b (key l) now." in said
     assert "50 texts of the reference (a sample of 900), 50 now, 10 in common" in said
     assert "segmentation s, the job of tr" in said
     assert "data set d, the job of e" in said
     disjoint = version(_answers(50, 2), texts=[f"new {number}" for number in range(50)])
     drift = compare(reference(before), disjoint, LIMITS)
-    assert "none in common: only distributions are compared" in " ".join(notes(drift))
+    assert "none in common: only distributions are compared" in " ".join(_notes(drift))
     assert drift.questions["flipped"].isna().all()
     assert (drift.questions[["sure_flipped", "sure_reordered"]] == 0).all(axis=None)
 
@@ -187,7 +186,7 @@ def test_texts_show_the_largest_changes_and_the_most_extreme_new_ones():
     now[[5, 6, 7], 0] = [6.0, 7.0, 5.0]  # P(yes) .119 -> .998, .999, .993
     now[[310, 311, 312], 0] = [9.0, 10.0, 8.0]
     drift = compare(reference(version(before)), version(now), LIMITS)
-    texts = telling_texts(drift)
+    texts = _telling_texts(drift)
     assert texts["name"].unique().tolist() == ["q0"]
     assert texts["text"].tolist() == ["text 6", "text 5", "text 7", "text 311", "text 310", "text 312"]
     assert texts["kind"].tolist() == ["changed"] * 3 + ["extreme"] * 3
@@ -204,7 +203,7 @@ def test_where_all_texts_are_common_the_extremes_are_of_these_and_follow_the_dir
     before = np.tile(np.linspace(-1, 3, 300)[:, None], (1, 2))
     now = before.copy()
     now[:, 0] -= 2
-    texts = telling_texts(compare(reference(version(before)), version(now), LIMITS))
+    texts = _telling_texts(compare(reference(version(before)), version(now), LIMITS))
     assert texts.loc[texts["kind"] == "extreme", "text"].tolist() == ["text 0", "text 1", "text 2"]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from qaemb.errors import BadInput
 from qaemb.identity import file_sha256, json_id, text_id
-from qaemb.validation.drift import read_reference, sampled, write_reference
+from qaemb.validation.drift import read_reference, write_reference
 
 from .versions import reference, version
 
@@ -47,15 +47,15 @@ def test_it_comes_back_as_it_was_written(folder):
 def test_a_sample_is_of_the_smallest_ids_so_that_versions_of_the_same_texts_keep_the_same_ones():
     margin = np.arange(200.0).reshape(100, 2)
     texts = [f"text {number}" for number in range(100)]
-    first = sampled(version(margin, texts=texts), 10)
-    second = sampled(version(margin[::-1][:90], texts=texts[::-1][:90]), 10)
+    first = version(margin, texts=texts).sample(10)
+    second = version(margin[::-1][:90], texts=texts[::-1][:90]).sample(10)
     ids = sorted(text_id(text) for text in texts)
     assert first.margin["segment_id"].tolist() == ids[:10]
     assert len(set(first.margin["segment_id"]) & set(second.margin["segment_id"])) >= 8
     row = first.margin.iloc[0]
     number = texts.index(first.texts[row["segment_id"]])
     assert row[["q0", "q1"]].tolist() == margin[number].tolist()
-    assert len(sampled(version(margin), 1000).margin) == 100
+    assert len(version(margin).sample(1000).margin) == 100
 
 
 def test_words_may_be_left_out(tmp_path):

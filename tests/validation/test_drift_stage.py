@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from qaemb.cli import app
 from qaemb.errors import BadInput, BadMatrix, BadParameter
 from qaemb.identity import text_id
-from qaemb.stages.drift import Kept, accept, show
+from qaemb.stages.drift import ReferenceSpec, accept, show
 from qaemb.stages.validate import validate
 
 NAMES = ["food", "motion", "place"]
@@ -43,7 +43,7 @@ def answer(place, shift: float = 0.0, key: str = "k", seed: int = 0) -> None:
 @pytest.fixture
 def accepted(place, settings_of):
     validate(settings_of(), place, "j")
-    accept(settings_of(), place, "j", Kept("r"))
+    accept(settings_of(), place, "j", ReferenceSpec("r"))
     return place
 
 
@@ -59,7 +59,7 @@ def _verdict(folder) -> dict:
 
 def test_accepting_keeps_what_is_compared_later(place, settings_of, capsys):
     validate(settings_of(), place, "j")
-    accept(settings_of(), place, "j", Kept("r", n_texts=50))
+    accept(settings_of(), place, "j", ReferenceSpec("r", n_texts=50))
     folder = place.references / "r"
     assert {path.name for path in folder.iterdir()} == {
         "reference.json",
@@ -74,7 +74,7 @@ def test_accepting_keeps_what_is_compared_later(place, settings_of, capsys):
     said = capsys.readouterr().out
     assert "50 of 120 texts x 3 questions" in said
     assert "once params.yaml has validate.drift.j.reference: r" in said
-    accept(settings_of(), place, "j", Kept("r", words=False))
+    accept(settings_of(), place, "j", ReferenceSpec("r", words=False))
     assert not (folder / "texts.parquet").exists()
 
 
@@ -126,7 +126,7 @@ def test_drift_stops_what_follows_until_it_is_accepted(accepted, with_reference,
     assert _verdict(docs)["success"] is False
     assert (docs / "drift.html").exists()
     assert json.loads(accepted.metrics("validate", "j").read_text())["drift_n_moved"] == 1
-    accept(settings, accepted, "j", Kept("r"))
+    accept(settings, accepted, "j", ReferenceSpec("r"))
     validate(settings, accepted, "j")
     assert _verdict(accepted.validation("j"))["success"] is True
 
@@ -179,26 +179,26 @@ def test_a_bad_matrix_is_refused_as_ever_and_not_compared(accepted, with_referen
 
 def test_only_a_matrix_that_passed_can_be_accepted(place, settings_of):
     with pytest.raises(BadMatrix, match="has not seen this matrix of `j`.*run `qaemb validate --job j`"):
-        accept(settings_of(), place, "j", Kept("r"))
+        accept(settings_of(), place, "j", ReferenceSpec("r"))
     validate(settings_of(), place, "j")
     answer(place, shift=1.0)
     with pytest.raises(BadMatrix, match="has not seen this matrix"):
-        accept(settings_of(), place, "j", Kept("r"))
+        accept(settings_of(), place, "j", ReferenceSpec("r"))
     strict = settings_of(min_mean_mass=0.95)
     with pytest.raises(BadMatrix):
         validate(strict, place, "j")
     with pytest.raises(BadMatrix, match=r"failed validation .*the mean mass is at least 0\.95"):
-        accept(strict, place, "j", Kept("r"))
+        accept(strict, place, "j", ReferenceSpec("r"))
     assert not place.references.exists()
 
 
 def test_wrong_names_are_refused(accepted, settings_of, with_reference):
-    with pytest.raises(BadParameter, match=r"no answers job `k` in params.yaml: answers.jobs \(j\)"):
-        accept(settings_of(), accepted, "k", Kept("r"))
+    with pytest.raises(BadParameter, match=r"no answers job `k` in params.yaml: answers.jobs; there are: j"):
+        accept(settings_of(), accepted, "k", ReferenceSpec("r"))
     with pytest.raises(BadParameter, match="no answers job `k`"):
         show(settings_of(), accepted, "k", "r")
     with pytest.raises(BadInput, match=r"`\.\./r` can't name a folder"):
-        accept(settings_of(), accepted, "j", Kept("../r"))
+        accept(settings_of(), accepted, "j", ReferenceSpec("../r"))
     with pytest.raises(BadInput, match=r"no reference `s` in .*\(there are: r\)"):
         validate(settings_of(drift={"j": {"reference": "s"}}), accepted, "j")
     with pytest.raises(
@@ -211,8 +211,8 @@ def test_a_reference_of_another_job_is_replaced_only_on_demand(accepted, setting
     head = accepted.references / "r" / "reference.json"
     head.write_text(head.read_text().replace('"job": "j"', '"job": "other"'))
     with pytest.raises(BadInput, match="is a reference of job `other`; accept with --replace"):
-        accept(settings_of(), accepted, "j", Kept("r"))
-    accept(settings_of(), accepted, "j", Kept("r"), replace=True)
+        accept(settings_of(), accepted, "j", ReferenceSpec("r"))
+    accept(settings_of(), accepted, "j", ReferenceSpec("r"), replace=True)
     assert json.loads(head.read_text())["job"] == "j"
 
 

@@ -6,7 +6,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from qaemb.questions import Question
-from qaemb.validation.evaluation import POOLED, CellAnswers, agreement, overall, per_question, reliability_table
+from qaemb.validation.evaluation import _POOLED, CellAnswers, agreement, overall, per_question, reliability_table
 from qaemb.validation.gold_set import GoldSetBuilder
 
 
@@ -54,8 +54,8 @@ def test_the_mean_leaves_out_questions_with_one_class(gold, answers):
 
 def test_curves_cover_all_cells(gold, answers):
     table = reliability_table(gold, answers)
-    assert table["name"].drop_duplicates().tolist() == [POOLED, "q0", "q1", "q2"]
-    assert table.groupby("name")["n"].sum()[POOLED] == gold.n_cells
+    assert table["name"].drop_duplicates().tolist() == [_POOLED, "q0", "q1", "q2"]
+    assert table.groupby("name")["n"].sum()[_POOLED] == gold.n_cells
     assert ((table["mean_p"] >= table["low"]) & (table["mean_p"] <= table["high"])).all()
 
 

@@ -6,8 +6,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from qaemb.questions import Question
-from qaemb.validation.evaluation import POOLED, CellAnswers, sensitivity, sensitivity_summary
-from qaemb.validation.evaluation_text import sensitivity_text
+from qaemb.validation.evaluation import _POOLED, CellAnswers, sensitivity, sensitivity_summary, sensitivity_text
 from qaemb.validation.gold_set import GoldSet, GoldSetBuilder
 
 
@@ -27,7 +26,7 @@ def test_two_prompts_by_hand():
     # P(yes) is 3/4, 1/4, 1/2 under one prompt and 1/4, 1/4, 3/4 under the other. The SD of two is their distance / √2.
     log3 = np.log(3)
     table = sensitivity(gold, {"one": answers_of(log3, -log3, 0.0), "other": answers_of(-log3, -log3, log3)})
-    assert table["name"].tolist() == [POOLED, "q", "r"]
+    assert table["name"].tolist() == [_POOLED, "q", "r"]
     assert table["question"].tolist() == ["", "Is it q?", "Is it r?"]
     assert table["n"].tolist() == [3, 2, 1]
     distances = np.array([0.5, 0.0, 0.25]) / np.sqrt(2)
@@ -51,7 +50,7 @@ def test_many_prompts_agree_with_numpy():
     gold = gold_of([(f"t{n // 2}", f"q{n % 2}", label) for n, label in enumerate(labels)])
     answers = {f"p{n}": CellAnswers(rng.normal(labels, 2), np.ones(60)) for n in range(4)}
     table = sensitivity(gold, answers).set_index("name")
-    for name, on in ((POOLED, np.arange(60)), ("q0", np.arange(0, 60, 2)), ("q1", np.arange(1, 60, 2))):
+    for name, on in ((_POOLED, np.arange(60)), ("q0", np.arange(0, 60, 2)), ("q1", np.arange(1, 60, 2))):
         margins = np.array([own.margin[on] for own in answers.values()])
         aucs = [roc_auc_score(labels[on], margin) for margin in margins]
         assert table.loc[name, "auc_low"] == pytest.approx(min(aucs))

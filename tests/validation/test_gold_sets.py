@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qaemb.errors import BadInput
+from qaemb.errors import BadInput, BadParameter
 from qaemb.files import write_table
 from qaemb.questions import Question, QuestionSet, write_tables
-from qaemb.validation.gold_readers import READERS, GoldSource, as_question, question_of, read_gold, read_questions
-from qaemb.validation.gold_set import GoldSetBuilder, sample
+from qaemb.validation.gold_readers import READERS, GoldSource, _as_question, _question_of, _read_questions, read_gold
+from qaemb.validation.gold_set import GoldSetBuilder
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_d3_asks_each_text_its_own_task_only(tmp_path, read):
         ("It rains.", "Does the text contain irony?", 0),
         ("It rains.", "Is the text about boats?", 0),
     ]
-    assert gold.asked().tolist() == [[True, False], [True, True]]
+    assert gold.labelled().tolist() == [[True, False], [True, True]]
     assert gold.notes == ("left out, as there is no file: d3_9",)
     assert [question.name for question in gold.questions] == ["d3_0", "d3_1"]
 
@@ -90,7 +90,7 @@ def test_a_unicode_line_separator_does_not_end_a_row(tmp_path, read):
     ],
 )
 def test_the_rule_for_phrases(phrase, question):
-    assert question_of(phrase) == question
+    assert _question_of(phrase) == question
 
 
 def test_a_phrase_without_a_rule_is_given_in_the_hand_table(tmp_path, read):
@@ -115,7 +115,7 @@ def test_a_wrong_hand_table_is_named(tmp_path, content, message):
     path = tmp_path / "hand.yaml"
     path.write_text(content)
     with pytest.raises(BadInput, match=f"hand.yaml.*{message}"):
-        read_questions(path)
+        _read_questions(path)
 
 
 def test_boolq_questions_become_sentences_and_keep_their_passage(tmp_path, read):
@@ -129,8 +129,8 @@ def test_boolq_questions_become_sentences_and_keep_their_passage(tmp_path, read)
         ("Sea water holds salt.", "Is the sea salty?", 1),
         ("Most fish swim.", "Do fish fly?", 0),
     ]
-    assert gold.asked().sum() == 2
-    assert as_question("  ") == ""
+    assert gold.labelled().sum() == 2
+    assert _as_question("  ") == ""
 
 
 def test_ratings_are_kept_as_numbers(tmp_path, read):
@@ -195,7 +195,7 @@ def test_bad_d3_folders_are_named(tmp_path, read):
         read("none", kind="boolq")
     with pytest.raises(BadInput, match="does not exist"):
         read("nowhere")
-    with pytest.raises(BadInput, match=f"no gold format `other`; there are: {', '.join(READERS)}"):
+    with pytest.raises(BadParameter, match=f"no gold format `other`; there are: {', '.join(READERS)}"):
         read("none", kind="other")
     with pytest.raises(BadInput, match="--questions is for the format d3"):
         read("none", kind="ratings", hand_table=tmp_path / "hand.yaml")
@@ -207,12 +207,12 @@ def test_a_sample_keeps_all_cells_of_its_texts():
         for question in range(1 + number % 3):
             builder.add(f"text {number}", Question(f"q{question}", f"Is it {question}?"), number % 2, "here")
     gold = builder.build("here")
-    part = sample(gold, 6, seed=1)
+    part = gold.sample(6, seed=1)
     assert (len(part.texts), part.name) == (6, "g-sample6-seed1")
     assert cells(part) == [cell for cell in cells(gold) if cell[0] in part.texts]
     assert set(part.columns) == set(range(len(part.questions)))
-    assert sample(gold, 6, seed=1).texts == part.texts != sample(gold, 6, seed=2).texts
-    assert sample(gold, 20, seed=1) is gold
+    assert gold.sample(6, seed=1).texts == part.texts != gold.sample(6, seed=2).texts
+    assert gold.sample(20, seed=1) is gold
     with pytest.raises(BadInput, match="at least 1 text"):
-        sample(gold, 0, seed=1)
-    assert np.array_equal(gold.asked().sum(1), 1 + np.arange(20) % 3)
+        gold.sample(0, seed=1)
+    assert np.array_equal(gold.labelled().sum(1), 1 + np.arange(20) % 3)

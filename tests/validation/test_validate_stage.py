@@ -1,6 +1,8 @@
 """The stage `validate` on real files: a sound matrix is approved, and each kind of bad one is refused by name."""
 
 import json
+import re
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -39,6 +41,18 @@ def test_the_verdict_is_the_same_every_time(workspace, settings_of):
     first = {path.name: path.read_bytes() for path in workspace.validation("j").iterdir()}
     validate(settings_of(), workspace, "j")
     assert {path.name: path.read_bytes() for path in workspace.validation("j").iterdir()} == first
+
+
+def test_the_data_docs_are_the_same_every_time(workspace, settings_of):
+    docs = workspace.reports / "data_docs" / "j"
+    validate(settings_of(), workspace, "j")
+    first = {path.relative_to(docs): path.read_bytes() for path in docs.rglob("*") if path.is_file()}
+    validate(settings_of(), workspace, "j")
+    assert {path.relative_to(docs): path.read_bytes() for path in docs.rglob("*") if path.is_file()} == first
+    links = re.findall(r"'validations/[^']*'", (docs / "index.html").read_text())
+    assert links
+    assert all((docs / link.strip("'")).is_file() for link in links)
+    assert f"{datetime.now(UTC):%Y-%m-%d}".encode() not in b"".join(first.values())
 
 
 def test_grades_are_written_where_there_is_gold(workspace, settings_of, matrices):
@@ -190,7 +204,7 @@ def test_a_matrix_without_segment_ids_is_refused(workspace, settings_of, matrice
 
 
 def test_unknown_jobs_and_sets_are_named(workspace, settings_of):
-    with pytest.raises(BadParameter, match=r"no answers job `k` in params.yaml: answers.jobs \(j\)"):
+    with pytest.raises(BadParameter, match=r"no answers job `k` in params.yaml: answers.jobs; there are: j"):
         validate(settings_of(), workspace, "k")
     question = Question("food", "Does the text mention food?")
     write_tables(workspace.questions, [question], [QuestionSet("full", (question,))], [])

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from qaemb.errors import BadParameter, QaembError, StoreError
+from qaemb.errors import BadParameter, QaembError, StoreError, install_command
 from qaemb.files import atomic_file, fsync_folder, plain_os_errors
 
 _BATCH = 32  # objects fetched at once
@@ -136,7 +136,8 @@ class ObjectBlobs:
             files, path = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
         except (ImportError, ValueError) as error:
             raise BadParameter(
-                f"answers.store {self.url} can't be opened: {error}; for s3:// install `qaemb[s3]`, or name a folder"
+                f"answers.store {self.url} can't be opened: {error}; for s3:// run {install_command('s3')}, "
+                "or name a folder"
             ) from error
         return files, path.rstrip("/")
 

@@ -33,7 +33,7 @@ from qaemb.answers.plan import Block, Plan, Wanted
 from qaemb.answers.run import Present, RunStats, answer_block, block_ids, from_anywhere
 from qaemb.answers.store import Store
 from qaemb.answers.stored import Stored
-from qaemb.errors import BadInput, BadParameter, QaembError, StoreError
+from qaemb.errors import BadInput, BadParameter, QaembError, StoreError, install_command
 from qaemb.settings import RaySettings
 
 MAX_ATTEMPTS = 3  # at a block whose worker dies each time, in one round
@@ -205,7 +205,7 @@ def import_ray() -> Any:
         import ray
         import ray.data
     except ImportError as error:
-        raise BadParameter(f"--runner ray needs Ray ({error}): pip install 'qaemb[ray]'") from error
+        raise BadParameter(f"--runner ray needs Ray ({error}): {install_command('ray')}") from error
     return ray
 
 

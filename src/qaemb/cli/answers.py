@@ -207,9 +207,9 @@ def drift_accept(
     replace: Annotated[bool, typer.Option("--replace", help="overwrite a reference of another job")] = False,
 ) -> None:
     """Take a job's answers as they are now as the reference data/references/NAME."""
-    from qaemb.stages.drift import Kept, accept
+    from qaemb.stages.drift import ReferenceSpec, accept
 
-    accept(*load(), job, Kept(name or job, texts, words), replace)
+    accept(*load(), job, ReferenceSpec(name or job, texts, words), replace)
 
 
 @drift_app.command("show")

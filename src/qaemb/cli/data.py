@@ -30,7 +30,7 @@ def dataset(context: typer.Context) -> None:
 @dataset_app.command("check")
 def dataset_check(
     path: Annotated[Path, typer.Argument(help="the folder of a data set")],
-    adapter: Annotated[str, typer.Option(help="ds003020, lebel_pcs, folder, bids, or auto")] = "auto",
+    adapter: Annotated[str, typer.Option(help="an adapter, as in dataset.adapter, or auto")] = "auto",
     problems: Annotated[bool, typer.Option("--problems", help="print warnings and errors only")] = False,
 ) -> None:
     """Say, file by file, what is missing, wrong or suspicious in a folder; exits with 1 if there are errors."""

@@ -1,7 +1,4 @@
-"""Commands about features and the models fitted on them.
-
-Commands about students: train one, list them, adopt one for answering.
-"""
+"""Commands about features, the encoding models that are fitted on them, question sets, and students."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from qaemb.datasets.source import Responses
@@ -25,6 +24,8 @@ def open_responses(path: Path) -> Iterator[Responses]:
 
     BadInput names the file if it can't be opened, lacks `data`, or its arrays are not of numbers and of these shapes.
     """
+    import h5py
+
     try:
         file = h5py.File(path, "r")
     except OSError as error:

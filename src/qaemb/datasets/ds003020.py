@@ -3,8 +3,6 @@
 A run has n scans (respdict.json), TR 2.0 s; the sound starts at 10 s. The published responses lack the first and last
 ten scans, so n - 20 rows remain, and the middle of row j is at 11 + 2 j seconds of the sound.
 `derivative/gold/` and `derivative/voxels/` are extensions of the data set `miniature`; the original has neither.
-
-The checks of a folder in the layout of ds003020.
 """
 
 from __future__ import annotations
@@ -21,16 +19,24 @@ import pandas as pd
 
 from qaemb.datasets.arrays import check_rows, open_responses
 from qaemb.datasets.bids.images import count_inside
-from qaemb.datasets.doctor.arrays import Compared, Recorded, check_responses
-from qaemb.datasets.doctor.findings import Check, Problem, absent, listed
-from qaemb.datasets.doctor.transcripts import check_textgrid
-from qaemb.datasets.source import Responses, Timing, read_voxels
+from qaemb.datasets.doctor import (
+    Check,
+    Compared,
+    Problem,
+    Recorded,
+    absent,
+    check_responses,
+    check_stories,
+    check_textgrid,
+    unless_bad,
+)
+from qaemb.datasets.source import Adapter, Responses, Source, Timing, read_voxels
 from qaemb.datasets.textgrid import read_words
 from qaemb.datasets.words import NO_RULES, LabelRules
 from qaemb.datasets.write import check_sentences
-from qaemb.errors import BadInput
+from qaemb.errors import BadInput, listed
 from qaemb.files import read_json
-from qaemb.rows import FIRST_ROW, read_csv, read_numbers
+from qaemb.rows import read_csv, read_numbers, refuse_rows
 
 TR_S = 2.0
 SOUND_START_S = 10.0
@@ -40,10 +46,11 @@ FIRST_TR_S = 11.0
 N_TRIMMED = 20
 """Scans of a run that have no row: ten before and ten after."""
 
+_FEWEST_SCANS = N_TRIMMED + 2
 _SENTENCE_COLUMNS = ["story", "index", "first_word", "last_word", "text"]
 
 
-class Ds003020:
+class Ds003020(Source):
     """A folder with `derivative/`, as ds003020 has it, of any number of stories and subjects."""
 
     def __init__(self, folder: Path, rules: LabelRules = NO_RULES) -> None:
@@ -61,10 +68,6 @@ class Ds003020:
         """Return the stories of respdict.json."""
         return sorted(self._scans)
 
-    def held_out(self) -> frozenset[str]:
-        """Return nothing: ds003020 names no test stories."""
-        return frozenset()
-
     def subjects(self) -> list[str]:
         """Return the folders under preprocessed_data."""
         return sorted(path.name for path in (self.folder / "preprocessed_data").glob("*") if path.is_dir())
@@ -75,12 +78,11 @@ class Ds003020:
 
     def timing(self, story: str) -> Timing:
         """Return n - 20 rows of 2 s from 11 s on; BadInput if the story has fewer than two."""
-        n_trs = self._scans[story] - N_TRIMMED
-        if n_trs < 2:
-            raise BadInput(
-                f"{self.folder / 'respdict.json'}: {story} has {self._scans[story]} scans, at least 22 needed"
-            )
-        return Timing(n_trs, TR_S, FIRST_TR_S)
+        scans = self._scans[story]
+        if scans < _FEWEST_SCANS:
+            where = self.folder / "respdict.json"
+            raise BadInput(f"{where}: {story} has {scans} scans, at least {_FEWEST_SCANS} needed")
+        return Timing(scans - N_TRIMMED, TR_S, FIRST_TR_S)
 
     def words(self, story: str) -> pd.DataFrame:
         """Return the words of the story's TextGrid."""
@@ -95,8 +97,8 @@ class Ds003020:
 
     def sentences(self, story: str) -> pd.DataFrame | None:
         """Return the sentences of gold/sentences.csv."""
-        own = self._gold_of(story)
-        return None if own is None else own[_SENTENCE_COLUMNS[1:]]
+        table = self._gold_of(story)
+        return None if table is None else table[_SENTENCE_COLUMNS[1:]]
 
     def gold_properties(self) -> pd.DataFrame | None:
         """Return gold/properties.csv."""
@@ -105,14 +107,8 @@ class Ds003020:
 
     def gold(self, story: str) -> pd.DataFrame | None:
         """Return the 0/1 columns of gold/sentences.csv as bool."""
-        own, properties = self._gold_of(story), self.gold_properties()
-        if own is None or properties is None:
-            return None
-        return own[["index", *properties["property"]]]
-
-    def published(self, story: str) -> dict[str, pd.DataFrame]:
-        """Return nothing: ds003020 publishes no features per TR."""
-        return {}
+        table, properties = self._gold_of(story), self.gold_properties()
+        return None if table is None or properties is None else table[["index", *properties["property"]]]
 
     def voxels(self, subject: str) -> pd.DataFrame | None:
         """Return voxels/SUBJECT.csv."""
@@ -129,9 +125,7 @@ class Ds003020:
             return None
         names = [] if properties is None else properties["property"].tolist()
         table = read_csv(path, _SENTENCE_COLUMNS + names)
-        wrong = table.index[~table[names].isin(["0", "1"]).all(axis=1)]
-        if len(wrong):
-            raise BadInput(f"{path}, row {FIRST_ROW + wrong[0]}: gold answers are 0 or 1")
+        refuse_rows(path, {"gold answers are 0 or 1": ~table[names].isin(["0", "1"]).all(axis=1)})
         for column in ("index", "first_word", "last_word"):
             table[column] = read_numbers(path, table, column).astype(np.int32)
         return table.assign(**{name: table[name] == "1" for name in names})
@@ -142,10 +136,7 @@ class Ds003020:
         return self._gold_table[self._gold_table["story"] == story].reset_index(drop=True)
 
 
-_FEWEST_SCANS = N_TRIMMED + 2
-
-
-def ds003020_checks(folder: Path, rules: LabelRules = NO_RULES) -> list[Check]:
+def _checks(folder: Path, rules: LabelRules = NO_RULES) -> list[Check]:
     """Return the checks of all files that the adapter reads, and of what beside them it does not."""
     root = folder / "derivative"
     if not root.is_dir():
@@ -164,8 +155,9 @@ def ds003020_checks(folder: Path, rules: LabelRules = NO_RULES) -> list[Check]:
     for subject in subjects:
         checks.append(Check(_place(folder, subject), partial(_check_subject, subject, scans)))
         for path in sorted(subject.glob("*.hf5")):
-            of = Recorded(subject.name, _place(folder, path), partial(open_responses, path), _rows(path.stem, scans))
-            checks.append(Check(of.place, partial(_check_hf5, path, of, compared)))
+            open_hf5, rows = partial(open_responses, path), _rows(path.stem, scans)
+            recorded = Recorded(subject.name, _place(folder, path), open_hf5, rows)
+            checks.append(Check(recorded.place, partial(_check_hf5, path, recorded, compared)))
     return checks + _extras(folder, [subject.name for subject in subjects], compared, rules)
 
 
@@ -212,10 +204,9 @@ def _check_story(path: Path, scans: int | None, rules: LabelRules) -> Iterator[P
 
 def _check_subject(folder: Path, scans: dict[str, int]) -> Iterator[Problem]:
     there = {path.stem for path in folder.glob("*.hf5") if path.exists()}
-    missing = sorted(scans.keys() - there)
-    if missing and there:
-        yield "WARNING", f"lacks {len(missing)} of {len(scans)} stories: {listed(missing)}"
-    elif missing:
+    if there:
+        yield from check_stories(scans, there)
+    elif scans:
         yield "ERROR", "holds no responses"
     others = sorted(path.name for path in folder.iterdir() if path.suffix != ".hf5")
     if others:
@@ -259,12 +250,11 @@ def _check_gold(folder: Path, rules: LabelRules) -> Iterator[Problem]:
 
 
 def _check_sentences(source: Ds003020, story: str, sentences: pd.DataFrame) -> Iterator[Problem]:
-    try:
-        n_words = len(source.words(story))
-    except BadInput:  # the TextGrid has a check of its own
+    words = unless_bad(partial(source.words, story))
+    if words is None:
         return
     try:
-        check_sentences(story, sentences, n_words)
+        check_sentences(story, sentences, len(words))
     except BadInput as error:
         yield "ERROR", str(error)
 
@@ -293,3 +283,6 @@ def _check_mask(path: Path, subject: str, compared: Compared) -> Iterator[Proble
 
 def _place(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix()
+
+
+ADAPTER = Adapter(Ds003020, _checks, mark="derivative/", patterns=("derivative",), has_rules=True)

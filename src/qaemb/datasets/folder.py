@@ -1,15 +1,13 @@
 """folder: one's own data in a plain layout, without code.
 
-    stories.csv                    story, tr_s; and, where wanted, split (train or test), first_tr_s
+    stories.csv                    story, tr_s; optional: split (train or test), first_tr_s
     words/STORY.csv                word, onset_s, offset_s (or words/STORY.TextGrid)
     responses/SUBJECT/STORY.npy    (n_trs, voxels) (or .h5 or .hf5: `data`, and `individual_repeats` where there are)
     repeats/SUBJECT/STORY.npy      (repeats, n_trs, voxels), where there are
-    voxels.csv                     voxel, hemi, vertex, where known; subject and region where wanted
+    voxels.csv                     voxel, hemi, vertex, where known; optional: subject, region
 
 Times are seconds of the sound. Row j of the responses is the TR whose middle is at first_tr_s + j tr_s; without
 first_tr_s the first row begins with the sound.
-
-The checks of a folder in the layout `folder`.
 """
 
 from __future__ import annotations
@@ -22,20 +20,28 @@ from pathlib import Path
 import pandas as pd
 
 from qaemb.datasets.arrays import check_arrays, check_rows, open_npy, open_responses, shape_of
-from qaemb.datasets.doctor.arrays import Compared, Recorded, check_responses
-from qaemb.datasets.doctor.findings import Check, Problem, listed
-from qaemb.datasets.doctor.transcripts import check_table, check_textgrid
-from qaemb.datasets.source import Responses, Timing, WordsAndResponses, read_voxels
+from qaemb.datasets.doctor import (
+    Check,
+    Compared,
+    Problem,
+    Recorded,
+    check_responses,
+    check_stories,
+    check_table,
+    check_textgrid,
+    unless_bad,
+)
+from qaemb.datasets.source import Adapter, Responses, Source, Timing, read_voxels
 from qaemb.datasets.textgrid import read_words
 from qaemb.datasets.words import NO_RULES, LabelRules, require_usable, spoken_words
-from qaemb.errors import BadInput
-from qaemb.rows import FIRST_ROW, read_csv, read_numbers
+from qaemb.errors import BadInput, listed
+from qaemb.rows import read_csv, read_numbers, refuse_rows
 
-RESPONSE_SUFFIXES = (".npy", ".h5", ".hf5")
-WORD_SUFFIXES = (".csv", ".TextGrid")
+_RESPONSE_SUFFIXES = (".npy", ".h5", ".hf5")
+_WORD_SUFFIXES = (".csv", ".TextGrid")
 
 
-class FolderFiles:
+class _Files:
     """Where the files of the layout are."""
 
     def __init__(self, folder: Path) -> None:
@@ -51,11 +57,11 @@ class FolderFiles:
 
     def responses_path(self, subject: str, story: str) -> Path | None:
         """Return the file of the responses, None where there is none; BadInput if there are two."""
-        return _only_one(self.folder / "responses" / subject, story, RESPONSE_SUFFIXES)
+        return _only_one(self.folder / "responses" / subject, story, _RESPONSE_SUFFIXES)
 
     def words_path(self, story: str) -> Path:
         """Return the file of the words, with the suffix .csv where there is none; BadInput if there are two."""
-        return _only_one(self.folder / "words", story, WORD_SUFFIXES) or self.folder / "words" / f"{story}.csv"
+        return _only_one(self.folder / "words", story, _WORD_SUFFIXES) or self.folder / "words" / f"{story}.csv"
 
     @contextmanager
     def open(self, subject: str, story: str) -> Iterator[Responses]:
@@ -73,12 +79,12 @@ class FolderFiles:
         yield responses
 
 
-class FolderSource(WordsAndResponses):
+class FolderSource(Source):
     """A folder in the layout above."""
 
     def __init__(self, folder: Path, rules: LabelRules = NO_RULES) -> None:
-        self.files, self._rules = FolderFiles(folder), rules
-        self._stories = read_stories(folder / "stories.csv")
+        self.files, self._rules = _Files(folder), rules
+        self._stories = _read_stories(folder / "stories.csv")
         self._n_trs = lru_cache(maxsize=None)(self._rows_of_first)
 
     def stories(self) -> list[str]:
@@ -104,7 +110,7 @@ class FolderSource(WordsAndResponses):
     def words(self, story: str) -> pd.DataFrame:
         """Return the words of words/STORY.csv, else of words/STORY.TextGrid, as those of a transcript are read."""
         path = self.files.words_path(story)
-        return (read_words if path.suffix == ".TextGrid" else read_words_csv)(path, self._rules)
+        return (read_words if path.suffix == ".TextGrid" else _read_words_csv)(path, self._rules)
 
     @contextmanager
     def responses(self, subject: str, story: str) -> Iterator[Responses]:
@@ -131,37 +137,35 @@ class FolderSource(WordsAndResponses):
         raise BadInput(f"{where} holds no SUBJECT/{story} with .npy, .h5 or .hf5; leave the story out")
 
 
-def read_stories(path: Path) -> pd.DataFrame:
+def _read_stories(path: Path) -> pd.DataFrame:
     """Return split, tr_s and first_tr_s by story; BadInput names the row of stories.csv that is wrong."""
     table = read_csv(path, ["story", "tr_s"])
     if "split" not in table.columns:
         table["split"] = "train"
     table["tr_s"] = read_numbers(path, table, "tr_s")
-    given = "first_tr_s" in table.columns
-    table["first_tr_s"] = read_numbers(path, table, "first_tr_s") if given else table["tr_s"] / 2
-    wrong = {
+    has_first = "first_tr_s" in table.columns
+    table["first_tr_s"] = read_numbers(path, table, "first_tr_s") if has_first else table["tr_s"] / 2
+    wrong_rows = {
         "`story` is empty or holds a slash": (table["story"] == "") | table["story"].str.contains(r"[/\\]"),
         "the story is there twice": table["story"].duplicated(),
         "`split` is train or test": ~table["split"].isin(["train", "test"]),
         "`tr_s` is above 0": table["tr_s"] <= 0,
     }
-    for message, rows in wrong.items():
-        if rows.any():
-            raise BadInput(f"{path}, row {FIRST_ROW + int(rows.to_numpy().argmax())}: {message}")
+    refuse_rows(path, wrong_rows)
     if table.empty:
         raise BadInput(f"{path} lists no stories")
     return table.set_index("story")
 
 
-def read_words_csv(path: Path, rules: LabelRules = NO_RULES) -> pd.DataFrame:
+def _read_words_csv(path: Path, rules: LabelRules) -> pd.DataFrame:
     """Return word (lower case), onset_s and offset_s of a words file, without noises; BadInput names file and row."""
-    words = read_words_table(path, rules)
+    words = _read_words_table(path, rules)
     require_usable(path, words)
     return words
 
 
-def read_words_table(path: Path, rules: LabelRules = NO_RULES) -> pd.DataFrame:
-    """Return the words as `read_words_csv` does, whatever their order; BadInput names a row without times.
+def _read_words_table(path: Path, rules: LabelRules) -> pd.DataFrame:
+    """Return the words as `_read_words_csv` does, whatever their order; BadInput names a row without times.
 
     The index counts the rows of the file.
     """
@@ -181,13 +185,10 @@ class _Doctor:
     """What the checks of one folder share; rows of a story are those of its first file that can be opened."""
 
     def __init__(self, folder: Path, rules: LabelRules) -> None:
-        self.files, self.rules = FolderFiles(folder), rules
+        self.files, self.rules = _Files(folder), rules
         self.compared = Compared()
         self.rows: dict[str, tuple[int, str]] = {}
-        try:
-            self.stories: pd.DataFrame | None = read_stories(folder / "stories.csv")
-        except BadInput:
-            self.stories = None
+        self.stories = unless_bad(partial(_read_stories, folder / "stories.csv"))
 
     def listed_stories(self) -> set[str]:
         return set() if self.stories is None else set(self.stories.index)
@@ -195,8 +196,8 @@ class _Doctor:
     def checks(self) -> list[Check]:
         files = self.files
         subjects = files.subjects()
-        heard = {subject: files.stems(f"responses/{subject}", RESPONSE_SUFFIXES) for subject in subjects}
-        told = self.listed_stories() | files.stems("words", WORD_SUFFIXES) | set().union(*heard.values())
+        heard = {subject: files.stems(f"responses/{subject}", _RESPONSE_SUFFIXES) for subject in subjects}
+        stories = self.listed_stories() | files.stems("words", _WORD_SUFFIXES) | set().union(*heard.values())
         checks = [Check("stories.csv", self.check_stories)]
         if not subjects:
             checks.append(Check("responses", lambda: [("ERROR", "holds no folder of a subject")]))
@@ -204,27 +205,26 @@ class _Doctor:
             checks.append(Check(f"responses/{subject}", partial(self.check_subject, subject, heard[subject])))
             for story in sorted(heard[subject]):
                 checks.append(Check(self.place(subject, story), partial(self.check_responses, subject, story)))
-        checks += [Check(self.words_place(story), partial(self.check_words, story)) for story in sorted(told)]
+        checks += [Check(self.words_place(story), partial(self.check_words, story)) for story in sorted(stories)]
         if (files.folder / "voxels.csv").exists():
             checks.append(Check("voxels.csv", self.check_voxels))
         return checks
 
     def check_stories(self) -> Iterator[Problem]:
-        table = read_stories(self.files.folder / "stories.csv")
+        table = _read_stories(self.files.folder / "stories.csv")
         n_test = int((table["split"] == "test").sum())
         yield "OK", f"{len(table)} stories, {n_test} of them for testing"
 
     def check_subject(self, subject: str, heard: set[str]) -> Iterator[Problem]:
-        missing = sorted(self.listed_stories() - heard)
-        if not heard:
+        if heard:
+            yield from check_stories(self.listed_stories(), heard)
+        else:
             yield "ERROR", "holds no responses (.npy, .h5 or .hf5)"
-        elif missing:
-            yield "WARNING", f"lacks {len(missing)} of {len(self.listed_stories())} stories: {listed(missing)}"
         alone = sorted(self.files.stems(f"repeats/{subject}", (".npy",)) - heard)
         if alone:
             yield "ERROR", f"repeats/{subject} has repeats without responses: {listed(alone)}"
         folder = self.files.folder / "responses" / subject
-        others = sorted(path.name for path in folder.iterdir() if path.suffix not in RESPONSE_SUFFIXES)
+        others = sorted(path.name for path in folder.iterdir() if path.suffix not in _RESPONSE_SUFFIXES)
         if others:
             yield "WARNING", f"files that are not read: {listed(others)}"
         yield "OK", f"{len(heard)} stories"
@@ -234,8 +234,8 @@ class _Doctor:
             yield "WARNING", f"the story `{story}` is not in stories.csv and can't be used"
         place = self.place(subject, story)
         with self.files.open(subject, story) as responses:
-            found = responses.data.shape[0]
-        expected = self.rows.setdefault(story, (found, f"the rows of {place}"))
+            n_rows = responses.data.shape[0]
+        expected = self.rows.setdefault(story, (n_rows, f"the rows of {place}"))
         open_it = partial(self.files.open, subject, story)
         yield from check_responses(Recorded(subject, place, open_it, expected), self.compared)
 
@@ -248,16 +248,16 @@ class _Doctor:
         elif path.suffix == ".TextGrid":
             yield from check_textgrid(path, self.timing(story), rules=self.rules)
         else:
-            yield from check_table(read_words_table(path, self.rules), self.timing(story))
+            yield from check_table(_read_words_table(path, self.rules), self.timing(story))
         if self.stories is not None and story in self.stories.index and story not in self.rows:
             yield "ERROR", "nobody has responses to this story"
 
     def check_voxels(self) -> Iterator[Problem]:
         table = read_voxels(self.files.folder / "voxels.csv")
         for subject, (n_voxels, first) in self.compared.voxels.items():
-            own = table[table["subject"] == subject] if "subject" in table.columns else table
-            if len(own) and int(own["voxel"].max()) >= n_voxels:
-                yield "ERROR", f"places voxel {own['voxel'].max()} of {subject}, but {first} has {n_voxels} (from 0)"
+            rows = table[table["subject"] == subject] if "subject" in table.columns else table
+            if len(rows) and int(rows["voxel"].max()) >= n_voxels:
+                yield "ERROR", f"places voxel {rows['voxel'].max()} of {subject}, but {first} has {n_voxels} (from 0)"
         yield "OK", f"{len(table)} voxels"
 
     def timing(self, story: str) -> Timing | None:
@@ -268,14 +268,17 @@ class _Doctor:
 
     def place(self, subject: str, story: str) -> str:
         folder = self.files.folder / "responses" / subject
-        names = [f"{story}{suffix}" for suffix in RESPONSE_SUFFIXES if (folder / f"{story}{suffix}").exists()]
+        names = [f"{story}{suffix}" for suffix in _RESPONSE_SUFFIXES if (folder / f"{story}{suffix}").exists()]
         return f"responses/{subject}/{names[0]}"
 
     def words_place(self, story: str) -> str:
-        there = [suffix for suffix in WORD_SUFFIXES if (self.files.folder / "words" / f"{story}{suffix}").exists()]
-        return f"words/{story}{(there or ['.csv'])[0]}"
+        folder = self.files.folder / "words"
+        suffixes = (suffix for suffix in _WORD_SUFFIXES if (folder / f"{story}{suffix}").exists())
+        return f"words/{story}{next(suffixes, '.csv')}"
 
 
-def folder_checks(folder: Path, rules: LabelRules = NO_RULES) -> list[Check]:
-    """Return the checks of all files of the layout."""
+def _checks(folder: Path, rules: LabelRules = NO_RULES) -> list[Check]:
     return _Doctor(folder, rules).checks()
+
+
+ADAPTER = Adapter(FolderSource, _checks, mark="stories.csv", patterns=("stories.csv",), has_rules=True)

@@ -1,8 +1,6 @@
-"""The two forms in which lebel_pcs lies on disk, behind the same methods; see `lebel_pcs.py`.
+"""lebel_pcs: responses to stories as principal components per TR, words per TR, GPT-4's answers per TR.
 
-lebel_pcs: responses to stories as principal components per TR, words per TR, GPT-4's answers per TR.
-
-The same data in two forms, told apart by what the folder holds:
+The data lie on disk in one of two forms; the folder's files say which:
 
 - repacked: `texts.json` ({story: {split, texts per TR}}), `SUBJECT.npz` (per story (TRs, components)) and
   `gpt4_labels.npz` (`questions`, and per story (TRs, questions));
@@ -10,8 +8,6 @@ The same data in two forms, told apart by what the folder holds:
   PC0.., index = the words of each TR) and `labels/{train,test}/STORY_labels.pkl` (one column per question).
 
 TR j covers [2 j, 2 j + 2) seconds. There are no word onsets: the words of a TR are spread evenly over it.
-
-The checks of a folder of lebel_pcs, in either of its forms: story by story, as the adapter reads them.
 """
 
 from __future__ import annotations
@@ -21,26 +17,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from qaemb.datasets.arrays import check_arrays
-from qaemb.datasets.doctor.arrays import Compared, Recorded, check_responses
-from qaemb.datasets.doctor.findings import Check, Problem, listed
-from qaemb.datasets.doctor.transcripts import check_words
+from qaemb.datasets.doctor import (
+    Check,
+    Compared,
+    Problem,
+    Recorded,
+    check_responses,
+    check_stories,
+    check_words,
+    unless_bad,
+)
 from qaemb.datasets.pickles import read_frame
-from qaemb.datasets.source import Responses, Timing, WordsAndResponses
+from qaemb.datasets.source import Adapter, Responses, Source, Timing
 from qaemb.datasets.words import NO_RULES, LabelRules, clean_word
 from qaemb.errors import BadInput
 from qaemb.files import read_json
 
+TR_S = 2.0
+PUBLISHED_NAME = "gpt4"
 _SPLITS = ("train", "test")
 
 
-class RepackedForm:
-    """`texts.json`, one npz per subject, `gpt4_labels.npz`."""
+class _RepackedForm:
+    """`texts.json`, one npz per subject, `gpt4_labels.npz`. `splits`: story -> train or test."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -59,16 +64,16 @@ class RepackedForm:
         return subject in self._names and story in self._arrays(subject).files
 
     def texts(self, story: str) -> list[str]:
-        """Return the texts of texts.json."""
+        """Return the words of each TR as one string, empty in a pause."""
         return self._stories[story]["texts"]
 
     def components(self, subject: str, story: str) -> tuple[str, np.ndarray]:
-        """Return path and array of the story in the subject's npz."""
+        """Return the path, for messages, and the responses (TRs, components)."""
         path = self._folder / f"{subject}.npz"
         return str(path), _read_array(path, self._arrays(subject), story)
 
     def labels(self, story: str) -> tuple[str, pd.DataFrame] | None:
-        """Return path and labels of the story, named by `questions`."""
+        """Return the path and the labels, one column per question; None without labels."""
         if not self._labels_path.exists():
             return None
         arrays = self._arrays(self._labels_path.stem)
@@ -81,8 +86,8 @@ class RepackedForm:
         return str(self._labels_path), pd.DataFrame(values, columns=questions)
 
 
-class PublishedForm:
-    """Pickled data frames, one per subject and story, in folders `train` and `test`."""
+class _PublishedForm:
+    """Pickled data frames, one per subject and story, in folders `train` and `test`. `splits` as in the other form."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -151,36 +156,7 @@ def _read_array(path: Path, arrays: Any, name: str) -> np.ndarray:
         raise BadInput(f"{path}: array `{name}` can't be read ({error})") from error
 
 
-TR_S = 2.0
-PUBLISHED_NAME = "gpt4"
-
-
-class Form(Protocol):
-    """How the files of one of the two forms are read; errors name the file."""
-
-    splits: dict[str, str]
-    """Story to "train" or "test"."""
-
-    def __init__(self, folder: Path) -> None:
-        """Open the folder."""
-
-    def subjects(self) -> list[str]:
-        """Return the names of the subjects."""
-
-    def has(self, subject: str, story: str) -> bool:
-        """Return whether the subject heard the story."""
-
-    def texts(self, story: str) -> list[str]:
-        """Return the words of each TR as one string, empty in a pause."""
-
-    def components(self, subject: str, story: str) -> tuple[str, np.ndarray]:
-        """Return where the responses came from, for messages, and the responses (TRs, components)."""
-
-    def labels(self, story: str) -> tuple[str, pd.DataFrame] | None:
-        """Return where the labels came from and the labels, one column per question; None without labels."""
-
-
-class LebelPcs(WordsAndResponses):
+class LebelPcs(Source):
     """A folder in either form."""
 
     def __init__(self, folder: Path, rules: LabelRules = NO_RULES) -> None:
@@ -189,9 +165,9 @@ class LebelPcs(WordsAndResponses):
             raise BadInput(f"{folder} is not there; set dataset.path to the folder of lebel_pcs")
         self.folder = folder
         if (folder / "texts.json").exists():
-            self._form: Form = RepackedForm(folder)
+            self._form: _RepackedForm | _PublishedForm = _RepackedForm(folder)
         elif any(folder.glob("*/*/*.pkl")):
-            self._form = PublishedForm(folder)
+            self._form = _PublishedForm(folder)
         else:
             raise BadInput(f"{folder} holds neither texts.json nor SUBJECT/train/STORY.pkl: no form of lebel_pcs")
 
@@ -200,7 +176,7 @@ class LebelPcs(WordsAndResponses):
         return sorted(self._form.splits)
 
     def held_out(self) -> frozenset[str]:
-        """Return the stories that the publishers kept for testing."""
+        """Return the stories that the publishers held out for testing."""
         return frozenset(story for story, split in self._form.splits.items() if split == "test")
 
     def subjects(self) -> list[str]:
@@ -221,7 +197,7 @@ class LebelPcs(WordsAndResponses):
 
     def words(self, story: str) -> pd.DataFrame:
         """Return the words of all TRs, spread evenly over their TR."""
-        words = spread_words(self.texts(story), self.rules)
+        words = _spread_words(self.texts(story), self.rules)
         if words.empty:
             raise BadInput(f"{self.folder}: story {story} has no words; leave it out")
         return words
@@ -246,16 +222,16 @@ class LebelPcs(WordsAndResponses):
             raise BadInput(f"{where}: the question `{table.columns[table.columns.duplicated()][0]}` is there twice")
         return {PUBLISHED_NAME: table.astype(np.float32)}
 
-    def _check_rows(self, where: str, story: str, found: int) -> None:
+    def _check_rows(self, where: str, story: str, n_rows: int) -> None:
         expected = len(self.texts(story))
-        if found != expected:
-            raise BadInput(f"{where}: {story} has {found} rows, expected {expected} (the TRs of its texts)")
+        if n_rows != expected:
+            raise BadInput(f"{where}: {story} has {n_rows} rows, expected {expected} (the TRs of its texts)")
 
 
-def spread_words(texts: list[str], rules: LabelRules = NO_RULES) -> pd.DataFrame:
+def _spread_words(texts: list[str], rules: LabelRules = NO_RULES) -> pd.DataFrame:
     """Return word, onset_s, offset_s of the words of each TR (`texts`, TR j at [2 j, 2 j + 2) s), spread evenly.
 
-    >>> spread_words(["", "so we"])["onset_s"].tolist()
+    >>> _spread_words(["", "so we"])["onset_s"].tolist()
     [2.0, 3.0]
     """
     rows: list[tuple[Any, ...]] = []
@@ -266,7 +242,7 @@ def spread_words(texts: list[str], rules: LabelRules = NO_RULES) -> pd.DataFrame
     return pd.DataFrame(rows, columns=["word", "onset_s", "offset_s"])
 
 
-def lebel_pcs_checks(folder: Path, rules: LabelRules = NO_RULES) -> list[Check]:
+def _checks(folder: Path, rules: LabelRules = NO_RULES) -> list[Check]:
     """Return the checks of all stories, responses and labels; BadInput if the folder can't be opened."""
     source, compared = LebelPcs(folder, rules), Compared()
     checks = [Check(f"texts of {story}", partial(_check_story, source, story)) for story in source.stories()]
@@ -274,14 +250,14 @@ def lebel_pcs_checks(folder: Path, rules: LabelRules = NO_RULES) -> list[Check]:
         checks.append(Check(subject, partial(_check_subject, source, subject)))
         for story in source.stories():
             place = f"{subject}, {story}"
-            of = Recorded(subject, place, partial(source.responses, subject, story))
-            checks.append(Check(place, partial(_check_responses, source, of, story, compared)))
+            recorded = Recorded(subject, place, partial(source.responses, subject, story))
+            checks.append(Check(place, partial(_check_responses, source, recorded, story, compared)))
     return checks
 
 
 def _check_story(source: LebelPcs, story: str) -> Iterator[Problem]:
     timing = source.timing(story)
-    yield from check_words(spread_words(source.texts(story), source.rules), timing)
+    yield from check_words(_spread_words(source.texts(story), source.rules), timing)
     labels = source.published(story)
     if not labels:
         yield "WARNING", "no labels"
@@ -292,16 +268,20 @@ def _check_story(source: LebelPcs, story: str) -> Iterator[Problem]:
 
 
 def _check_subject(source: LebelPcs, subject: str) -> Iterator[Problem]:
-    missing = [story for story in source.stories() if not source.has(subject, story)]
-    if missing:
-        yield "WARNING", f"lacks {len(missing)} of {len(source.stories())} stories: {listed(missing)}"
-    yield "OK", f"{len(source.stories()) - len(missing)} stories"
+    heard = [story for story in source.stories() if source.has(subject, story)]
+    yield from check_stories(source.stories(), heard)
+    yield "OK", f"{len(heard)} stories"
 
 
-def _check_responses(source: LebelPcs, of: Recorded, story: str, compared: Compared) -> Iterator[Problem]:
-    try:
-        there = source.has(of.subject, story)
-    except BadInput:  # the subject's file has a check of its own
-        there = False
-    if there:
-        yield from check_responses(of, compared)
+def _check_responses(source: LebelPcs, recorded: Recorded, story: str, compared: Compared) -> Iterator[Problem]:
+    if unless_bad(partial(source.has, recorded.subject, story)):
+        yield from check_responses(recorded, compared)
+
+
+ADAPTER = Adapter(
+    LebelPcs,
+    _checks,
+    mark="texts.json or SUBJECT/train/STORY.pkl",
+    patterns=("texts.json", "*/*/*.pkl"),
+    has_rules=True,
+)

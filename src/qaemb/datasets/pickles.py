@@ -1,8 +1,8 @@
 """Pickled data frames from elsewhere, read without running what they ask for.
 
-A pickle can name any function of any module and have it called. The reader below finds only the few that rebuild a
-data frame of numbers and strings, listed one by one: whole modules of pandas and numpy hold functions that read files
-or evaluate text. Anything else stops the reading before it is called.
+A pickle can name any function of any module and have it called. The reader below admits only the few that rebuild a
+data frame of numbers and strings. They are listed one by one, since modules of pandas and numpy also hold functions
+that read files or evaluate text. Any other name stops the reading before it is called.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _FrameUnpickler(pickle.Unpickler):
 
 
 def read_frame(path: Path) -> pd.DataFrame:
-    """Return the data frame of an uncompressed pickle; BadInput names the file and what it asked for, if refused."""
+    """Return the data frame of an uncompressed pickle; BadInput names the file and what it asks for, if refused."""
     try:
         with path.open("rb") as file:
             frame = _FrameUnpickler(file).load()

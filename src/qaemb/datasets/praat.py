@@ -53,14 +53,14 @@ class Tier:
 
 
 @dataclass(frozen=True)
-class Grid:
+class _Grid:
     """The tiers of a TextGrid, and what a user should know about the file: wrong counts, a guessed encoding."""
 
     tiers: list[Tier]
     notes: list[str]
 
 
-def read_grid(path: Path) -> Grid:
+def read_grid(path: Path) -> _Grid:
     """Return the tiers of a TextGrid in any form of Praat, in UTF-8, UTF-16, Windows-1252 or MacRoman.
 
     BadInput names the file if it is missing, no TextGrid, cut off or damaged, with the line and the reason.
@@ -83,12 +83,7 @@ def read_grid(path: Path) -> Grid:
     except ValueError as error:
         declared = f"{path} declares {draft.declared()}, but " if draft.n_tiers is not None else f"{path}: "
         raise BadInput(f"{declared}{error}: cut off or damaged; fetch it again") from error
-    return Grid(draft.tiers, notes + draft.count_notes(path))
-
-
-def read_tiers(path: Path) -> list[Tier]:
-    """Return the tiers of `read_grid` without its notes."""
-    return read_grid(path).tiers
+    return _Grid(draft.tiers, notes + draft.count_notes(path))
 
 
 @dataclass
@@ -138,6 +133,11 @@ def _counts(n_tiers: int, counts: list[int | None]) -> str:
     return f"{n_tiers} tiers" + (f" of {sizes} intervals" if sizes else "")
 
 
+def _require_textgrid(path: Path, kind: str) -> None:
+    if kind != "TextGrid":
+        raise BadInput(f"{path} holds a Praat object of class `{kind}`, no TextGrid; save the TextGrid alone")
+
+
 def _parse_counted(path: Path, tokens: _Tokens, draft: _Draft) -> None:
     """Read the long or the short form; ValueError says what is wrong, and in which line."""
     if tokens.kind != "text" or tokens.text() not in ("ooTextFile", "ooTextFile short"):
@@ -145,9 +145,7 @@ def _parse_counted(path: Path, tokens: _Tokens, draft: _Draft) -> None:
             f"{path} is no TextGrid in the long, short, chronological or binary form: "
             '`File type = "ooTextFile"` is missing'
         )
-    kind = tokens.text()
-    if kind != "TextGrid":
-        raise BadInput(f"{path} holds a Praat object of class `{kind}`, no TextGrid; save the TextGrid alone")
+    _require_textgrid(path, tokens.text())
     tokens.number(), tokens.number()
     if tokens.flag() != "<exists>":
         raise BadInput(f"{path} has no tiers")
@@ -155,7 +153,7 @@ def _parse_counted(path: Path, tokens: _Tokens, draft: _Draft) -> None:
     while tokens.kind is not None:
         tier = _head(tokens)
         draft.tiers.append(tier)
-        draft.counts.append(None)
+        draft.counts.append(None)  # so that a message says `unknown` if the number is missing
         draft.counts[-1] = tokens.integer()
         while tokens.kind == "number":
             tier.entries.append(_entry(tokens, tier))
@@ -300,12 +298,10 @@ def _plausibility(text: str) -> int:
     return score
 
 
-def _read_binary(path: Path, raw: bytes) -> Grid:
+def _read_binary(path: Path, raw: bytes) -> _Grid:
     reader = _Bytes(raw, len(_BINARY))
     try:
-        kind = reader.short_text()
-        if kind != "TextGrid":
-            raise BadInput(f"{path} holds a Praat object of class `{kind}`, no TextGrid; save the TextGrid alone")
+        _require_textgrid(path, reader.short_text())
         reader.number(), reader.number()
         n_tiers = reader.integer() if reader.unpack("?") else 0
         tiers = [_binary_tier(reader) for _ in range(n_tiers)]
@@ -317,7 +313,7 @@ def _read_binary(path: Path, raw: bytes) -> Grid:
             "damaged; fetch it again, or save it in Praat as a text file"
         ) from error
     extra = len(raw) - reader.place
-    return Grid(tiers, [f"{extra} bytes stand behind the last tier; they are not read"] if extra else [])
+    return _Grid(tiers, [f"{extra} bytes stand behind the last tier; they are not read"] if extra else [])
 
 
 def _binary_tier(reader: _Bytes) -> Tier:

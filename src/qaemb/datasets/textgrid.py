@@ -12,12 +12,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from qaemb.datasets.praat import Tier, read_grid, read_tiers
+from qaemb.datasets.praat import Tier, read_grid
 from qaemb.datasets.tiers import choose_tiers
-from qaemb.datasets.words import NO_RULES, LabelRules, clean_word, spoken_words, word_notes, word_problems
+from qaemb.datasets.words import (
+    NO_RULES,
+    LabelRules,
+    clean_word,
+    first_of_each,
+    spoken_words,
+    word_notes,
+    word_problems,
+)
 from qaemb.errors import BadInput
-
-__all__ = ["Transcript", "read_tiers", "read_transcript", "read_words"]
 
 _TOLERANCE_S = 1e-6
 _TINY_S = 1e-3
@@ -26,7 +32,7 @@ _MOST_OVERLAP_S = 0.1
 
 
 @dataclass(frozen=True)
-class Transcript:
+class _Transcript:
     """The words of a TextGrid, of one tier or of several that were joined.
 
     `words` (word, onset_s, offset_s) are in order of their middles if `problems` is empty; `attrs["marks"]` counts the
@@ -56,7 +62,7 @@ def read_words(path: Path, rules: LabelRules = NO_RULES) -> pd.DataFrame:
     return words
 
 
-def read_transcript(path: Path, rules: LabelRules = NO_RULES) -> Transcript:
+def read_transcript(path: Path, rules: LabelRules = NO_RULES) -> _Transcript:
     """Return the words of a TextGrid with all that is wrong with them; BadInput where no tier of words can be read."""
     grid = read_grid(path)
     tiers, notes = choose_tiers(path, grid.tiers, rules)
@@ -72,12 +78,12 @@ def read_transcript(path: Path, rules: LabelRules = NO_RULES) -> Transcript:
         if not wrong:
             wrong = [f"tier `{tier.name}`: {problem.message}" for problem in word_problems(words) if problem.fatal]
         problems += wrong
-        notes += _first(suspicious)
+        notes += [note for _, note in first_of_each(("", note) for note in suspicious)]
         marks += words.attrs["marks"]
         tables.append(words)
     words = tables[0].reset_index(drop=True) if len(tables) == 1 else _joined(tables)
     words.attrs["marks"] = marks
-    return Transcript(tiers, words, problems, grid.notes + notes)
+    return _Transcript(tiers, words, problems, grid.notes + notes)
 
 
 def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
@@ -86,12 +92,6 @@ def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
     middle = (words["onset_s"] + words["offset_s"]) / 2
     order = pd.DataFrame({"middle": middle, "onset": words["onset_s"]}).sort_values(["middle", "onset"], kind="stable")
     return words.loc[order.index].reset_index(drop=True)
-
-
-def _first(messages: list[str]) -> list[str]:
-    """Return the first message with the number of others."""
-    more = f" (and {len(messages) - 1} more like it)" if len(messages) > 1 else ""
-    return [messages[0] + more] if messages else []
 
 
 def _times(tier: Tier, rules: LabelRules) -> tuple[list[str], list[str]]:

@@ -1,16 +1,17 @@
 """The words of a story: which labels of a transcript are words, and what can be wrong with them.
 
-Some faults no stage can work with, others are only suspicious.
+A fatal problem is one with which no stage can work; the others are only suspicious.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 
@@ -21,12 +22,13 @@ from qaemb.settings import DatasetSettings
 _TOLERANCE_S = 1e-3
 _LONGEST_S = 5.0
 _Row = tuple[str, float, float]
+Kind = TypeVar("Kind", bound=Hashable)
 # What is left of UTF-8 text that was read in another encoding, the mark of lost characters, and control characters.
 _GARBLED = re.compile("[\u00c2\u00c3\u00e2\u00e3][\u0080-\u00bf]|\u00e2\u20ac|\ufffd|[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
-class WordProblem:
+class _WordProblem:
     """Something about one word: its place in the table (from 0), and whether the story can't be used with it."""
 
     number: int
@@ -35,7 +37,7 @@ class WordProblem:
     fatal: bool = False
 
 
-def word_problems(words: pd.DataFrame) -> list[WordProblem]:
+def word_problems(words: pd.DataFrame) -> list[_WordProblem]:
     """Return what is wrong with words (word, onset_s, offset_s), in their order.
 
     Fatal: a word that ends before it starts, or whose middle lies before the middle of the word before it, since
@@ -48,41 +50,48 @@ def word_problems(words: pd.DataFrame) -> list[WordProblem]:
     return sorted(problems, key=lambda problem: problem.number)
 
 
-def _alone(i: int, word: str, onset: float, offset: float) -> list[WordProblem]:
+def _alone(i: int, word: str, onset: float, offset: float) -> list[_WordProblem]:
     name, problems = f"`{word}` at {onset:g} s", []
     if onset < 0:
-        problems.append(WordProblem(i, "early", f"{name} starts before time 0; it stays there"))
+        problems.append(_WordProblem(i, "early", f"{name} starts before time 0; it stays there"))
     if offset < onset:
         message = f"{name} ends before it starts, at {offset:g} s"
-        problems.append(WordProblem(i, "backwards", message, fatal=True))
+        problems.append(_WordProblem(i, "backwards", message, fatal=True))
     if offset - onset > _LONGEST_S:
-        problems.append(WordProblem(i, "long", f"{name} takes {offset - onset:g} s"))
+        problems.append(_WordProblem(i, "long", f"{name} takes {offset - onset:g} s"))
     if _GARBLED.search(word):
-        problems.append(WordProblem(i, "garbled", f"{name} looks garbled, as text read in a wrong encoding does"))
+        problems.append(_WordProblem(i, "garbled", f"{name} looks garbled, as text read in a wrong encoding does"))
     return problems
 
 
-def _after(i: int, before: _Row, row: _Row) -> list[WordProblem]:
+def _after(i: int, before: _Row, row: _Row) -> list[_WordProblem]:
     name = f"`{row[0]}` at {row[1]:g} s"
     if row[1] + row[2] < before[1] + before[2] - _TOLERANCE_S:
         message = f"{name} is out of order: the word before it is at {before[1]:g} s"
-        return [WordProblem(i, "order", message, fatal=True)]
+        return [_WordProblem(i, "order", message, fatal=True)]
     if row[:2] == before[:2]:
-        return [WordProblem(i, "twice", f"{name} is there twice")]
+        return [_WordProblem(i, "twice", f"{name} is there twice")]
     if row[1] < before[2] - _TOLERANCE_S:
-        return [WordProblem(i, "overlap", f"{name} overlaps the word before it, which ends at {before[2]:g} s")]
+        return [_WordProblem(i, "overlap", f"{name} overlaps the word before it, which ends at {before[2]:g} s")]
     return []
 
 
 def word_notes(words: pd.DataFrame) -> list[str]:
     """Return what is suspicious about words that can be used, the first of each kind with the number of others."""
-    firsts: dict[str, str] = {}
-    counts: Counter[str] = Counter()
-    for problem in word_problems(words):
-        firsts.setdefault(problem.kind, problem.message)
-        counts[problem.kind] += 1
     return [
-        message + (f" (and {counts[kind] - 1} more like it)" if counts[kind] > 1 else "")
+        message for _, message in first_of_each((problem.kind, problem.message) for problem in word_problems(words))
+    ]
+
+
+def first_of_each(messages: Iterable[tuple[Kind, str]]) -> list[tuple[Kind, str]]:
+    """Return the first message of each kind, with the number of others; takes pairs of kind and message."""
+    firsts: dict[Kind, str] = {}
+    counts: Counter[Kind] = Counter()
+    for kind, message in messages:
+        firsts.setdefault(kind, message)
+        counts[kind] += 1
+    return [
+        (kind, message + (f" (and {counts[kind] - 1} more like it)" if counts[kind] > 1 else ""))
         for kind, message in firsts.items()
     ]
 
@@ -105,28 +114,10 @@ def require_usable(path: Path, words: pd.DataFrame) -> None:
 
 
 # Marks of ds003020's transcripts for silence, breath, laughter, lip smack and noise, and for the ends of a sentence.
-NOISE_LABELS = frozenset({"sentence_start", "sentence_end", "br", "lg", "ls", "ns", "sp"})
+_NOISE_LABELS = frozenset({"sentence_start", "sentence_end", "br", "lg", "ls", "ns", "sp"})
 # Marks that aligners (MFA, Kaldi, HTK, Festival, Gentle, TIMIT) and CHAT write without brackets; none is a word.
-_BARE_MARKS = frozenset(
-    {
-        "sil",
-        "ssil",
-        "spn",
-        "nsn",
-        "unk",
-        "oov",
-        "pau",
-        "h#",
-        "!sil",
-        "!silence",
-        "!enter",
-        "!exit",
-        "!null",
-        "xxx",
-        "yyy",
-    }
-    | {"sent-start", "sent-end"}
-)
+_BARE_MARKS = _NOISE_LABELS | {"sil", "ssil", "spn", "nsn", "unk", "oov", "pau", "h#", "xxx", "yyy"}
+_BARE_MARKS |= {"sent-start", "sent-end", "!sil", "!silence", "!enter", "!exit", "!null"}
 # What P2FA, FAVE and Buckeye write in curly brackets; without these the bracket is left out and the word stays.
 _CURLY_MARKS = frozenset(
     {"cg", "sl", "lip", "laugh", "laughs", "laughter", "cough", "breath", "noise", "sil", "silence", "pause", "spn"}
@@ -168,7 +159,6 @@ def clean_word(label: str, rules: LabelRules = NO_RULES) -> str | None:
     word = whole.strip("{}").strip()
     is_mark = (
         whole in rules.marks
-        or word in NOISE_LABELS
         or word in _BARE_MARKS
         or (whole.startswith("{") and word in _CURLY_MARKS)
         or _BRACKETED.fullmatch(whole) is not None

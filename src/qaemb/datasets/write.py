@@ -1,16 +1,12 @@
-"""Which stories are trained on and which are tested on.
-
-Writing a source as the tables of the stage `dataset`, story by story.
-"""
+"""The stage `dataset`: which stories are trained on and tested on, and the tables of a source, story by story."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -18,12 +14,15 @@ from tqdm import tqdm
 
 from qaemb.datasets.arrays import CHUNK_VOXELS, read_block, voxel_blocks
 from qaemb.datasets.source import Source
-from qaemb.errors import BadInput, BadParameter
+from qaemb.errors import BadInput, BadParameter, require_name
 from qaemb.files import write_json, write_table
+
+if TYPE_CHECKING:
+    import h5py
 
 
 @dataclass(frozen=True)
-class Split:
+class _Split:
     """Subjects, and stories in the order in which they are written: train stories, then test stories."""
 
     subjects: list[str]
@@ -38,21 +37,21 @@ class Split:
 
 def choose_stories(
     source: Source, subjects: list[str], test: list[str], train: list[str] | Literal["all", "shared"]
-) -> Split:
+) -> _Split:
     """Return the split: `test` as listed; `train` as listed, or all other stories, or those that all subjects share.
 
-    `all` means every story that at least one subject heard and that is not kept for testing, by `test` or by the
+    `all` means every story that at least one subject heard and that is not held out for testing, by `test` or by the
     source. BadParameter if a name is unknown, listed twice or in both splits; BadInput if a subject lacks a test story
     or nothing is left to train on. A train story may be missing for some subjects.
     """
-    _require_known("dataset.subjects", subjects, source.subjects())
-    _require_known("dataset.test_stories", test, source.stories())
+    _require_names("subject", "dataset.subjects", subjects, source.subjects())
+    _require_names("story", "dataset.test_stories", test, source.stories())
     for subject in subjects:
-        lacking = [story for story in test if not source.has(subject, story)]
-        if lacking:
-            raise BadInput(f"{subject} has no responses to test story {lacking[0]}; take the story or the subject out")
+        missing = [story for story in test if not source.has(subject, story)]
+        if missing:
+            raise BadInput(f"{subject} has no responses to test story {missing[0]}; take the story or the subject out")
     if isinstance(train, list):
-        _require_known("dataset.train_stories", train, source.stories())
+        _require_names("story", "dataset.train_stories", train, source.stories())
         both = [story for story in train if story in test]
         if both:
             raise BadParameter(f"dataset.train_stories: {both[0]} is a test story too; take it out of one list")
@@ -60,17 +59,15 @@ def choose_stories(
         enough = all if train == "shared" else any
         others = [story for story in source.stories() if story not in test and story not in source.held_out()]
         train = [story for story in others if enough(source.has(subject, story) for subject in subjects)]
-    heard = {subject for subject in subjects if any(source.has(subject, story) for story in train)}
     for subject in subjects:
-        if subject not in heard:
+        if not any(source.has(subject, story) for story in train):
             raise BadInput(f"{subject} has no responses to any train story; see dataset.train_stories")
-    return Split(subjects, train, test)
+    return _Split(subjects, train, test)
 
 
-def _require_known(key: str, names: list[str], known: list[str]) -> None:
+def _require_names(what: str, key: str, names: list[str], in_source: list[str]) -> None:
     for name in names:
-        if name not in known:
-            raise BadParameter(f"{key}: `{name}` is not in the data set; there are: {', '.join(known) or 'none'}")
+        require_name(in_source, name, what, f"the data set ({key})")
     if len(set(names)) < len(names):
         raise BadParameter(f"{key}: a name is there twice: {', '.join(names)}")
 
@@ -91,7 +88,7 @@ class _Texts:
     notes: list[str] = field(default_factory=list)
 
 
-def write_dataset(source: Source, split: Split, folder: Path) -> dict[str, Any]:
+def write_dataset(source: Source, split: _Split, folder: Path) -> dict[str, Any]:
     """Write all tables and responses into an empty folder and return the summary (also written, summary.json).
 
     What is returned alone: `marks` counts the labels that are no words, `notes` says by story what a user should know.
@@ -117,7 +114,7 @@ def write_dataset(source: Source, split: Split, folder: Path) -> dict[str, Any]:
     return summary | {"marks": texts.marks, "notes": texts.notes}
 
 
-def _gather_texts(source: Source, split: Split) -> _Texts:
+def _gather_texts(source: Source, split: _Split) -> _Texts:
     texts = _Texts()
     for story in tqdm(split.stories, desc="texts", unit="story", leave=False):
         words = source.words(story)
@@ -175,15 +172,17 @@ def _write_texts(texts: _Texts, properties: pd.DataFrame | None, folder: Path) -
         write_table(folder / "published" / f"{name}.parquet", pd.concat(tables, ignore_index=True))
 
 
-def _write_voxels(source: Source, split: Split, folder: Path) -> None:
-    known = {subject: source.voxels(subject) for subject in split.subjects}
-    tables = [table.assign(subject=subject) for subject, table in known.items() if table is not None]
+def _write_voxels(source: Source, split: _Split, folder: Path) -> None:
+    by_subject = {subject: source.voxels(subject) for subject in split.subjects}
+    tables = [table.assign(subject=subject) for subject, table in by_subject.items() if table is not None]
     if tables:
         voxels = pd.concat(tables, ignore_index=True)[["subject", "voxel", "hemi", "vertex", "region"]]
         write_table(folder / "voxels.parquet", voxels.astype({"voxel": np.int32, "vertex": np.int32}))
 
 
-def _write_responses(source: Source, split: Split, subject: str, path: Path, bar: tqdm) -> dict[str, Any]:
+def _write_responses(source: Source, split: _Split, subject: str, path: Path, bar: tqdm) -> dict[str, Any]:
+    import h5py
+
     missing, repeats, has_nan, first = [], {}, None, ""
     with h5py.File(path, "w") as file:
         for story in split.stories:

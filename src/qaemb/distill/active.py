@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from qaemb.distill.bounds import fit_curves
-from qaemb.errors import BadInput, BadParameter
+from qaemb.distill.curves import fit_curves
+from qaemb.errors import BadInput, BadParameter, require
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.floating]
@@ -56,7 +56,7 @@ class State:
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
+class _Chosen:
     """`cells` bool (T, Q): the new cells to ask; `at_random` (T, Q): cells, new or asked, that the sample gains."""
 
     cells: Mask
@@ -66,7 +66,7 @@ class Chosen:
 Chooser = Callable[[State, int, np.random.Generator], Mask]
 
 
-def choose_cells(chooser: str, state: State, budget: int, seed: int, random_share: float = RANDOM_SHARE) -> Chosen:
+def choose_cells(chooser: str, state: State, budget: int, seed: int, random_share: float = RANDOM_SHARE) -> _Chosen:
     """Return exactly `budget` new cells, none of which was asked; the same for the same arguments.
 
     `random_share` of them joins the random sample, the rest is chosen by the chooser of that name in CHOOSERS; the
@@ -74,55 +74,56 @@ def choose_cells(chooser: str, state: State, budget: int, seed: int, random_shar
     above the number of cells that are left.
     """
     left = int((~state.asked).sum())
-    if chooser not in CHOOSERS:
-        raise BadParameter(f"there is no chooser `{chooser}`; take one of {', '.join(CHOOSERS)}")
+    choose = require(CHOOSERS, chooser, "chooser")
     if not 0 <= random_share <= 1:
         raise BadParameter(f"random_share is {random_share}; give a share between 0 and 1")
     if not 1 <= budget <= left:
         raise BadParameter(f"the budget is {budget} cells; give 1 to {left}, the number of cells not asked yet")
     rng = np.random.default_rng(seed)
     if chooser == "whole_texts":
-        cells = whole_texts(state, budget, rng)
-        return Chosen(cells, cells)
+        cells = _whole_texts(state, budget, rng)
+        return _Chosen(cells, cells)
     n_random = budget if chooser == "random" else round(random_share * budget)
     sample = _sample(state, n_random, rng)
     rest = replace(state, asked=state.asked | sample)
-    return Chosen((sample & ~state.asked) | CHOOSERS[chooser](rest, budget - n_random, rng), sample)
+    return _Chosen((sample & ~state.asked) | choose(rest, budget - n_random, rng), sample)
 
 
-def quotas(budget: int, left: NDArray[np.integer], value: Floats | None, rng: np.random.Generator) -> NDArray[np.int64]:
+def _quotas(
+    budget: int, left: NDArray[np.integer], value: Floats | None, rng: np.random.Generator
+) -> NDArray[np.int64]:
     """Return how many of `budget` cells each question gets (Q,): in proportion to `value`, never more than `left` (Q,).
 
     What does not divide goes to questions drawn at random. The sum is `budget`, which must not exceed that of `left`.
     """
     weight = np.ones(len(left)) if value is None else np.maximum(np.asarray(value, np.float64), 1e-9)
-    given = np.zeros(len(left), np.int64)
-    while budget > given.sum():
-        open_ = np.flatnonzero(given < left)
-        rest = budget - given.sum()
+    quota = np.zeros(len(left), np.int64)
+    while budget > quota.sum():
+        open_ = np.flatnonzero(quota < left)
+        rest = budget - quota.sum()
         share = np.floor(rest * weight[open_] / weight[open_].sum()).astype(np.int64)
         if not share.any():
             share[rng.permutation(len(open_))[:rest]] = 1
-        given[open_] = np.minimum(given[open_] + share, left[open_])
-    return given
+        quota[open_] = np.minimum(quota[open_] + share, left[open_])
+    return quota
 
 
-def random(state: State, budget: int, rng: np.random.Generator) -> Mask:
+def _random(state: State, budget: int, rng: np.random.Generator) -> Mask:
     """Return cells drawn at random, as many of each question."""
     return _take(rng.random(state.asked.shape, np.float32), state, budget, rng)
 
 
-def whole_texts(state: State, budget: int, rng: np.random.Generator) -> Mask:
+def _whole_texts(state: State, budget: int, rng: np.random.Generator) -> Mask:
     """Return the cells of texts drawn at random, with all questions: the cheapest to ask where a text is read once."""
     return _take(np.repeat(rng.random((len(state.asked), 1)), state.asked.shape[1], axis=1), state, budget, rng)
 
 
-def uncertainty(state: State, budget: int, rng: np.random.Generator) -> Mask:
+def _uncertainty(state: State, budget: int, rng: np.random.Generator) -> Mask:
     """Return the cells whose margin is nearest to 0, where the student says yes as often as no."""
     return _take(-np.abs(state.margin), state, budget, rng)
 
 
-def likely_yes(state: State, budget: int, rng: np.random.Generator) -> Mask:
+def _likely_yes(state: State, budget: int, rng: np.random.Generator) -> Mask:
     """Return cells drawn at random among the fifth of each question's unasked texts with the highest margins.
 
     The very highest would be much alike, and say little about what is just below them.
@@ -130,17 +131,17 @@ def likely_yes(state: State, budget: int, rng: np.random.Generator) -> Mask:
     return _take(_top(state, _TOP) + rng.random(state.asked.shape, np.float32), state, budget, rng)
 
 
-def diverse(state: State, budget: int, rng: np.random.Generator) -> Mask:
+def _diverse(state: State, budget: int, rng: np.random.Generator) -> Mask:
     """Return cells spread evenly over clusters of the texts (k-means on the vectors), whatever their margins."""
     return _take(-_crowding(state, _clusters(state.vectors, rng), rng), state, budget, rng)
 
 
-def question_value(state: State, budget: int, rng: np.random.Generator) -> Mask:
+def _question_value(state: State, budget: int, rng: np.random.Generator) -> Mask:
     """Return cells drawn at random, more of the questions with a higher `value`."""
     return _take(rng.random(state.asked.shape, np.float32), state, budget, rng, state.value)
 
 
-def combined(state: State, budget: int, rng: np.random.Generator) -> Mask:
+def _combined(state: State, budget: int, rng: np.random.Generator) -> Mask:
     """Return likely-yes cells, from a share of each question's texts that grows with the answers to a question.
 
     It is sqrt(n / 4000), at most 0.6, after n answers a question: with few, yes answers are what lacks, and the highest
@@ -164,14 +165,14 @@ def calibration(scores: Floats, labels: Floats, known: Mask, at_random: Mask) ->
     """
     row, question = np.nonzero(known)
     score, yes = scores[row, question].astype(np.float64), labels[row, question] > 0.5
-    own = fit_curves(score, yes, question, scores.shape[1])
-    slope = np.maximum(own.slope, 0.1 * np.median(own.slope))  # 0 would take a question's order away
+    curves = fit_curves(score, yes, question, scores.shape[1])
+    slope = np.maximum(curves.slope, 0.1 * np.median(curves.slope))  # 0 would take a question's order away
     clean = at_random[row, question]
     if not clean.any():
-        return slope, own.intercept
-    margin = own.intercept[question] + slope[question] * score
+        return slope, curves.intercept
+    margin = curves.intercept[question] + slope[question] * score
     last = fit_curves(margin[clean], yes[clean], np.zeros(int(clean.sum()), np.int64), 1)
-    return last.slope[0] * slope, last.intercept[0] + last.slope[0] * own.intercept
+    return last.slope[0] * slope, last.intercept[0] + last.slope[0] * curves.intercept
 
 
 def _sample(state: State, budget: int, rng: np.random.Generator) -> Mask:
@@ -181,7 +182,7 @@ def _sample(state: State, budget: int, rng: np.random.Generator) -> Mask:
     that were likely to be a yes.
     """
     sample = np.zeros_like(state.asked)
-    numbers = quotas(budget, (~state.asked).sum(axis=0), None, rng)
+    numbers = _quotas(budget, (~state.asked).sum(axis=0), None, rng)
     outside = np.ones_like(state.asked) if state.at_random is None else ~state.at_random
     for question in np.flatnonzero(numbers):
         drawn = rng.permutation(np.flatnonzero(outside[:, question]))
@@ -191,9 +192,9 @@ def _sample(state: State, budget: int, rng: np.random.Generator) -> Mask:
 
 
 def _take(priority: Floats, state: State, budget: int, rng: np.random.Generator, value: Floats | None = None) -> Mask:
-    """Return the unasked cells of highest priority (T, Q), as many of each question as `quotas` says."""
+    """Return the unasked cells of highest priority (T, Q), as many of each question as `_quotas` says."""
     cells = np.zeros_like(state.asked)
-    numbers = quotas(budget, (~state.asked).sum(axis=0), value, rng)
+    numbers = _quotas(budget, (~state.asked).sum(axis=0), value, rng)
     for question in np.flatnonzero(numbers):
         free = np.flatnonzero(~state.asked[:, question])
         cells[free[_largest(priority[free, question], int(numbers[question]))], question] = True
@@ -230,21 +231,21 @@ def _crowding(state: State, cluster: NDArray[np.integer], rng: np.random.Generat
     crowding = rng.random(state.asked.shape, np.float32)
     n = int(cluster.max()) + 1
     for question in range(state.asked.shape[1]):
-        mine = rng.permutation(np.flatnonzero(~state.asked[:, question]))
-        mine = mine[np.argsort(cluster[mine], kind="stable")]
-        size = np.bincount(cluster[mine], minlength=n)
-        place = np.arange(len(mine)) - np.repeat(np.cumsum(size) - size, size)
+        rows = rng.permutation(np.flatnonzero(~state.asked[:, question]))
+        rows = rows[np.argsort(cluster[rows], kind="stable")]
+        size = np.bincount(cluster[rows], minlength=n)
+        place = np.arange(len(rows)) - np.repeat(np.cumsum(size) - size, size)
         before = np.bincount(cluster[np.flatnonzero(state.asked[:, question])], minlength=n)
-        crowding[mine, question] += place + before[cluster[mine]]
+        crowding[rows, question] += place + before[cluster[rows]]
     return crowding
 
 
 CHOOSERS: dict[str, Chooser] = {
-    "random": random,
-    "whole_texts": whole_texts,
-    "uncertainty": uncertainty,
-    "likely_yes": likely_yes,
-    "diverse": diverse,
-    "question_value": question_value,
-    "combined": combined,
+    "random": _random,
+    "whole_texts": _whole_texts,
+    "uncertainty": _uncertainty,
+    "likely_yes": _likely_yes,
+    "diverse": _diverse,
+    "question_value": _question_value,
+    "combined": _combined,
 }

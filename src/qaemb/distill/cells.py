@@ -1,6 +1,6 @@
-"""A teacher's cells, from which students learn, and splits of them by story and by question.
+"""A teacher's cells, from which students learn: those of an answers job, or those that a data set publishes per TR.
 
-A teacher's answers as cells to learn from: those of an answers job, or those that a data set publishes per TR.
+Cells are split by whole stories.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TeacherCells:
-    """What a teacher said of T texts and Q questions, hard (0 or 1) or soft (its probability of yes).
+    """A teacher's answers to Q questions about T texts, hard (0 or 1) or soft (its probability of yes).
 
     `labels` float32 (T, Q) in [0, 1] and `known` bool (T, Q): where the teacher was asked; other labels are never
     looked at, but must be in range, too. `groups` (T,): the story of each text, the unit of every split. A text may
@@ -77,8 +77,8 @@ class TeacherCells:
         unknown = sorted(set(names) - set(self.groups))
         if unknown:
             raise BadInput(f"no text is of story {unknown[0]}; there are {', '.join(sorted(set(self.groups)))}")
-        wanted = set(names)
-        return self.rows(np.flatnonzero([group in wanted for group in self.groups]))
+        selected = set(names)
+        return self.rows(np.flatnonzero([group in selected for group in self.groups]))
 
 
 def split_groups(groups: Sequence[str], held_out_share: float, seed: int) -> tuple[Rows, Rows]:
@@ -93,20 +93,9 @@ def split_groups(groups: Sequence[str], held_out_share: float, seed: int) -> tup
     if len(names) < 2:
         raise BadInput(f"{len(names)} stories can't be split into train and held-out stories; give at least two")
     n_held_out = min(max(1, round(held_out_share * len(names))), len(names) - 1)
-    chosen = {names[i] for i in np.random.default_rng(seed).permutation(len(names))[:n_held_out]}
-    held_out = np.array([group in chosen for group in groups])
+    held_out_names = {names[i] for i in np.random.default_rng(seed).permutation(len(names))[:n_held_out]}
+    held_out = np.array([group in held_out_names for group in groups])
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
-
-
-def split_questions(n: int, n_unseen: int, seed: int) -> tuple[Rows, Rows]:
-    """Return the numbers of the questions to train on and of those never seen in training, both ascending.
-
-    BadParameter if no question, or none to train on, would be left on a side.
-    """
-    if not 0 < n_unseen < n:
-        raise BadParameter(f"n_unseen is {n_unseen} of {n} questions; leave at least one on each side")
-    order = np.random.default_rng(seed).permutation(n)
-    return np.sort(order[n_unseen:]), np.sort(order[:n_unseen])
 
 
 def _check_strings(kind: str, values: Sequence[str]) -> None:
@@ -133,8 +122,8 @@ def job_cells(
     rows = pd.Index(margin["segment_id"]).get_indexer(pd.Index(places["segment_id"]))
     texts = segments.set_index("segment_id")["text"]
     if (rows < 0).any():
-        lacking = places["segment_id"].to_numpy()[rows < 0][0]
-        raise BadInput(f"segment {lacking} has no row in the teacher's matrix; run the stage `answers` again")
+        missing = places["segment_id"].to_numpy()[rows < 0][0]
+        raise BadInput(f"segment {missing} has no row in the teacher's matrix; run the stage `answers` again")
     values = margin.drop(columns="segment_id").to_numpy(np.float64)[rows]
     known = mass.drop(columns="segment_id").to_numpy(np.float64)[rows] > 0
     return TeacherCells(
@@ -158,9 +147,9 @@ def published_cells(
     `segment_id`. A TR without words in its segment has no text and gives no row. BadInput if a row lies outside.
     """
     texts = segments.set_index("segment_id")["text"]
-    found, stories, rows = [], [], []
-    for story, own in occurrences.groupby("story", sort=False):
-        name, index = str(story), own["index"].to_numpy()
+    text_rows, stories, rows = [], [], []
+    for story, part in occurrences.groupby("story", sort=False):
+        name, index = str(story), part["index"].to_numpy()
         if name not in labels:
             raise BadInput(f"story {name} has segments but no published answers; leave it out of the data set")
         if len(index) and index.max() >= len(labels[name]):
@@ -168,15 +157,15 @@ def published_cells(
                 f"story {name} has {len(labels[name])} rows of published answers, but a segment stands in row "
                 f"{index.max()}; run `dvc repro`"
             )
-        found += texts.loc[own["segment_id"]].tolist()
+        text_rows += texts.loc[part["segment_id"]].tolist()
         stories += [name] * len(index)
         rows.append(np.asarray(labels[name])[index])
     values = np.vstack(rows).astype(np.float32)
-    return TeacherCells(found, list(questions), values, np.ones(values.shape, bool), stories)
+    return TeacherCells(text_rows, list(questions), values, np.ones(values.shape, bool), stories)
 
 
-def in_own_words(cells: TeacherCells, taught: Mapping[str, Sequence[str]]) -> TeacherCells:
-    """Return the cells of the student's own questions, each made from the teacher's questions that ask for it.
+def in_student_words(cells: TeacherCells, taught: Mapping[str, Sequence[str]]) -> TeacherCells:
+    """Return the cells of the student's questions, each made from the teacher's questions that mean the same.
 
     The label is the largest among the known ones: with several, a yes to any is a yes. BadInput names a question that
     the teacher was not asked.
@@ -184,15 +173,15 @@ def in_own_words(cells: TeacherCells, taught: Mapping[str, Sequence[str]]) -> Te
     place = {question: column for column, question in enumerate(cells.questions)}
     labels, known = [], []
     for question, sources in taught.items():
-        lacking = [source for source in sources if source not in place]
-        if lacking or not sources:
+        missing = [source for source in sources if source not in place]
+        if missing or not sources:
             raise BadInput(
                 f"`{question}` is to be learnt from a question that the teacher was not asked; correct the map"
             )
         columns = [place[source] for source in sources]
-        asked = cells.known[:, columns]
-        labels.append(np.where(asked, cells.labels[:, columns], 0.0).max(axis=1))
-        known.append(asked.any(axis=1))
+        is_known = cells.known[:, columns]
+        labels.append(np.where(is_known, cells.labels[:, columns], 0.0).max(axis=1))
+        known.append(is_known.any(axis=1))
     return TeacherCells(
         cells.texts, list(taught), np.stack(labels, 1).astype(np.float32), np.stack(known, 1), cells.groups
     )

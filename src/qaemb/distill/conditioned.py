@@ -34,12 +34,12 @@ _MIN_QUESTIONS = 10
 class QuestionVectors:
     """The encoder's vectors of the taught questions (questions, d) and the mean of the reference questions' (d,)."""
 
-    own: Vectors
+    taught: Vectors
     reference: Vectors
 
     def some(self, columns: Rows) -> QuestionVectors:
         """Return the vectors of some questions."""
-        return replace(self, own=self.own[columns])
+        return replace(self, taught=self.taught[columns])
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def fit_conditioned(
     for penalty in settings.penalties:
         heads = (held[0] - texts.center) @ texts.weights(penalty)
         for width, smoothing in product(settings.widths, settings.smoothings):
-            learnt = _left_out(heads, questions.own, folds, width, smoothing)
+            learnt = _left_out(heads, questions.taught, folds, width, smoothing)
             mixed = _mixed(learnt, similar, _mix(learnt, similar, held[1]))
             mean = float(np.nanmean(question_aucs(mixed, held[1])))
             if best is None or mean > best[0]:
@@ -102,15 +102,15 @@ def fit_conditioned(
     weights, bias = _calibrate(best[2], similar, held[1], settings.learnt_share)
     scores = question_aucs(_mixed(best[2], similar, weights), held[1])
     conditioned = _assemble(texts, questions, best[1], weights, bias)
-    return FittedConditioned(conditioned, best[1], float(np.nanmean(scores)), scores, _nearest(questions.own, folds))
+    return FittedConditioned(conditioned, best[1], float(np.nanmean(scores)), scores, _nearest(questions.taught, folds))
 
 
 def refit_conditioned(
-    vectors: Vectors, cells: TeacherCells, questions: QuestionVectors, chosen: FittedConditioned
+    vectors: Vectors, cells: TeacherCells, questions: QuestionVectors, fitted: FittedConditioned
 ) -> Conditioned:
     """Return the score learnt on all rows, with what was chosen and calibrated before."""
-    old = chosen.conditioned
-    new = _assemble(_Texts(vectors, cells), questions, chosen.choice, np.append(old.scale, old.parts), 0.0)
+    old = fitted.conditioned
+    new = _assemble(_Texts(vectors, cells), questions, fitted.choice, np.append(old.scale, old.parts), 0.0)
     return replace(new, bias=old.bias)
 
 
@@ -157,9 +157,9 @@ def _left_out(
 
 def _similarities(vectors: Vectors, questions: QuestionVectors) -> Floats:
     """Return centred similarities (parts, texts, questions)."""
-    d = questions.own.shape[1]
+    d = questions.taught.shape[1]
     parts = vectors.reshape(len(vectors), -1, d).transpose(1, 0, 2)
-    return (parts @ (questions.own - questions.reference).T).astype(np.float64)
+    return (parts @ (questions.taught - questions.reference).T).astype(np.float64)
 
 
 def _mixed(learnt: Floats, similar: Floats, weights: Floats) -> Floats:
@@ -171,8 +171,8 @@ def _mix(learnt: Floats, similar: Floats, cells: TeacherCells) -> Floats:
     """Return weights (1 + parts,) by least squares on the known cells: quicker than logistic, for choosing."""
     columns = [learnt[cells.known], *(part[cells.known] for part in similar)]
     design = np.stack([*columns, np.ones(len(columns[0]))])
-    found = np.linalg.solve(design @ design.T + 1e-9 * np.eye(len(design)), design @ cells.labels[cells.known])
-    return np.asarray(found[:-1], np.float64)
+    weights = np.linalg.solve(design @ design.T + 1e-9 * np.eye(len(design)), design @ cells.labels[cells.known])
+    return np.asarray(weights[:-1], np.float64)
 
 
 def _calibrate(learnt: Floats, similar: Floats, cells: TeacherCells, learnt_share: float) -> tuple[Floats, float]:
@@ -204,11 +204,11 @@ def _logistic(columns: Sequence[Floats], labels: Floats) -> tuple[Floats, float]
 def _assemble(
     texts: _Texts, questions: QuestionVectors, choice: dict[str, float], mix: Floats, bias: float
 ) -> Conditioned:
-    smoother = _smoother(questions.own, choice["width"], choice["smoothing"])
+    smoother = _smoother(questions.taught, choice["width"], choice["smoothing"])
     return Conditioned(
         center=texts.center,
         map=(texts.weights(choice["penalty"]) @ smoother).astype(np.float32),
-        anchors=questions.own,
+        anchors=questions.taught,
         parts=mix[1:].astype(np.float32),
         width=choice["width"],
         scale=float(mix[0]),

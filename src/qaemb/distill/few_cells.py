@@ -74,7 +74,7 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class FewCellHeads:
+class _FewCellHeads:
     """The heads, the prior chosen, each prior's held-out correlation, margins (T, Q) by heads without the story."""
 
     heads: Heads
@@ -96,7 +96,7 @@ class CurvePlan:
 
 def fit_few_cells(
     pool: Pool, asked: Asked, priors: Sequence[Prior] = PRIORS, n_folds: int = 3, seed: int = 0
-) -> FewCellHeads:
+) -> _FewCellHeads:
     """Return heads learnt from the known cells; folds are whole stories, BadInput with fewer stories than folds.
 
     The prior is the one whose held-out scores correlate best with the labels, both less the question's mean, over all
@@ -112,8 +112,8 @@ def fit_few_cells(
     total = _Sums(*(sum(column) for column in zip(*parts, strict=True)))
     rest = [_Sums(*(a - b for a, b in zip(total, part, strict=True))) for part in parts]
     tried = {prior: [_solve(own, pool.zero_shot, prior) for own in rest] for prior in priors}
-    found = {prior: _correlation(parts, weights) for prior, weights in tried.items()}
-    prior = max(found, key=lambda one: found[one])
+    correlation = {prior: _correlation(parts, weights) for prior, weights in tried.items()}
+    prior = max(correlation, key=lambda one: correlation[one])
     scores = np.empty(asked.known.shape, np.float32)
     for number, own in enumerate(tried[prior]):
         scores[fold == number] = x[fold == number] @ own.T
@@ -122,7 +122,7 @@ def fit_few_cells(
     spread = (x @ weights.T).std(axis=0)  # wider than that of held-out scores, to which the curves belong
     weights *= (slope * scores.std(axis=0) / np.maximum(spread, 1e-12))[:, None].astype(np.float32)
     heads = Heads(weights.T, (bias - weights @ centre).astype(np.float32))
-    return FewCellHeads(heads, prior, found, (slope * scores + bias).astype(np.float32))
+    return _FewCellHeads(heads, prior, correlation, (slope * scores + bias).astype(np.float32))
 
 
 def curve(pool: Pool, labels: Vectors, tests: Mapping[str, tuple[Vectors, Vectors]], plan: CurvePlan) -> pd.DataFrame:
@@ -138,8 +138,8 @@ def curve(pool: Pool, labels: Vectors, tests: Mapping[str, tuple[Vectors, Vector
     rows: list[tuple[str | float, ...]] = []
     for chooser, seed in tqdm(todo, desc="curve", unit="path"):
         for asked, fitted in _path(pool, labels, plan, chooser, seed):
-            own = (chooser, seed, int(asked.known.sum()), float(labels[asked.known].mean()))
-            rows += [(*own, name, *grade(fitted.heads, *test)) for name, test in tests.items()]
+            figures = (chooser, seed, int(asked.known.sum()), float(labels[asked.known].mean()))
+            rows += [(*figures, name, *grade(fitted.heads, *test)) for name, test in tests.items()]
     return pd.DataFrame(rows, columns=["chooser", "seed", "budget", "yes_share", "test", "auc", "brier", "mean_p"])
 
 
@@ -161,7 +161,7 @@ def grade(heads: Heads, vectors: Vectors, labels: Vectors) -> tuple[float, float
 
 def _path(
     pool: Pool, labels: Vectors, plan: CurvePlan, chooser: str, seed: int
-) -> Iterator[tuple[Asked, FewCellHeads]]:
+) -> Iterator[tuple[Asked, _FewCellHeads]]:
     """Yield what was asked and the student learnt from it, budget after budget."""
     known = at_random = np.zeros(labels.shape, np.bool_)
     margin, value, before = pool.vectors @ pool.zero_shot.T, None, None
@@ -180,8 +180,8 @@ def _path(
 
 def _held_out_auc(margin: Vectors, asked: Asked) -> Floats:
     """Return each question's AUC on the cells asked, NaN where all have one label."""
-    own = zip(margin.T.astype(np.float64), asked.labels.T > 0.5, asked.known.T, strict=True)
-    return np.array([auc(m[known], yes[known].astype(np.float64)) for m, yes, known in own])
+    columns = zip(margin.T.astype(np.float64), asked.labels.T > 0.5, asked.known.T, strict=True)
+    return np.array([auc(m[known], yes[known].astype(np.float64)) for m, yes, known in columns])
 
 
 class _Sums(NamedTuple):
@@ -213,11 +213,11 @@ def _sums(x: Vectors, asked: Asked, rows: NDArray[np.int64]) -> _Sums:
     sums.n[:] = known.sum(axis=0)
     last = np.zeros(0, np.int64)
     for question in range(q):
-        own = rows[known[:, question]]
-        y, chosen = asked.labels[own, question], x[own]
-        sums.x[question], sums.y[question], sums.xy[question] = chosen.sum(axis=0), y.sum(), chosen.T @ y
-        sums.xx[question] = sums.xx[question - 1] if np.array_equal(own, last) else chosen.T @ chosen
-        last = own
+        rows_of_it = rows[known[:, question]]
+        y, vectors = asked.labels[rows_of_it, question], x[rows_of_it]
+        sums.x[question], sums.y[question], sums.xy[question] = vectors.sum(axis=0), y.sum(), vectors.T @ y
+        sums.xx[question] = sums.xx[question - 1] if np.array_equal(rows_of_it, last) else vectors.T @ vectors
+        last = rows_of_it
     return sums
 
 
@@ -228,23 +228,23 @@ def _solve(sums: _Sums, zero_shot: Vectors, prior: Prior) -> Vectors:
     root = np.linalg.cholesky(scale * similar + (1 - prior.share + 1e-6) * np.eye(len(similar))).astype(np.float32)
     start = np.float32(prior.slope) * zero_shot
     rest = root.T @ (sums.cross() - sums.product(start))
-    found, step, size = np.zeros_like(rest), rest.copy(), float((rest**2).sum())
+    solution, step, size = np.zeros_like(rest), rest.copy(), float((rest**2).sum())
     enough = _TOLERANCE**2 * size
     for _ in range(_STEPS):
         if size <= enough:
             break
         pushed = root.T @ sums.product(root @ step) + np.float32(prior.penalty) * step
         length = np.float32(size / float((step * pushed).sum()))
-        found += length * step
+        solution += length * step
         rest -= length * pushed
         size, old = float((rest**2).sum()), size
         step = rest + np.float32(size / old) * step
-    return start + root @ found
+    return start + root @ solution
 
 
 def _correlation(parts: Sequence[_Sums], weights: Sequence[Vectors]) -> float:
     """Return the correlation of held-out scores and labels (up to the labels' own norm), from centred sums alone."""
     pairs = list(zip(parts, weights, strict=True))
-    with_labels = sum(float((own * part.cross()).sum()) for part, own in pairs)
-    squared = sum(float((own * part.product(own)).sum()) for part, own in pairs)
+    with_labels = sum(float((weight * part.cross()).sum()) for part, weight in pairs)
+    squared = sum(float((weight * part.product(weight)).sum()) for part, weight in pairs)
     return with_labels / squared**0.5 if squared > 0 else 0.0

@@ -1,6 +1,7 @@
-"""How well a student answers as its teacher does, per question, on stories that it was not trained on.
+"""Grades of a student against its teacher, per question, on stories that it was not trained on; and its card.
 
-A student's card: what it was taught, by whom, on what, and how far it may be trusted, as Markdown.
+The card says, as Markdown, what the student was taught, by whom, on what, how far it may be trusted, and what the
+licence of the teacher's answers leaves open.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ def grade_student(margin: NDArray[np.float32], cells: TeacherCells, seed: int = 
     rows = []
     for column, question in enumerate(cells.questions):
         known = cells.known[:, column]
-        own = margin[known, column].astype(np.float64)
+        margins = margin[known, column].astype(np.float64)
         truth = (cells.labels[known, column] > 0.5).astype(np.float64)
-        rows.append({"question": question, **_grade(own, truth, draws[:, story[known]])})
+        rows.append({"question": question, **_grade(margins, truth, draws[:, story[known]])})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -135,7 +136,28 @@ def card(student: Student, test: Mapping[str, pd.DataFrame]) -> str:
             *map(_question, student.questions),
             "",
         ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_licence(about)])
+
+
+_OPEN = {
+    "gpt4": """\
+Two things are open. The publisher of these answers (github.com/csinva/fmri) states no licence for them. They are
+answers of GPT-4, and OpenAI's terms of use restrict what its output may be used for, such as to develop models that
+compete with OpenAI's. Whether a small model that answers yes/no questions is one of these is not decided."""
+}
+_CERTAINTY = """\
+If you need certainty, train a student from the answers of an LLM with a clear licence, by stage `distill`
+(docs/students.md; params.yaml has one of SmolLM2, Apache-2.0). Or answer without any teacher, by the similarity of text
+and question: an answerer of engine `student` without the key `student`."""
+
+
+def _licence(about: Mapping[str, Any]) -> list[str]:
+    """Return the card's section on the licence of the teacher's answers; nothing where the licence is clear."""
+    stated = about.get("licence") != "not stated"
+    if stated and about.get("teacher") not in _OPEN:
+        return []
+    unclear = _OPEN.get(str(about.get("teacher")), "The licence of the teacher's answers is not stated.")
+    return ["## What the teacher's licence leaves open", "", *unclear.split("\n"), "", *_CERTAINTY.split("\n"), ""]
 
 
 def _question(q: KnownQuestion) -> str:
@@ -160,7 +182,7 @@ def _row(name: str, table: pd.DataFrame) -> str:
 
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_text(own)}" for key, own in value.items())
+        return ", ".join(f"{key} {_text(part)}" for key, part in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

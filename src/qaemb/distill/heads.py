@@ -1,19 +1,21 @@
-"""Training linear heads on frozen vectors: logistic regression, one column a question, all questions at once.
+"""Training heads on frozen vectors, all questions at once: linear heads, or heads with a hidden layer.
+
+**Linear heads** are logistic regressions, one column a question:
 
     min over W, b of the sum over questions j of
         mean over known cells i of c_ij BCE(x_i . w_j + b_j, y_ij) + penalty / 2 |w_j|^2
 
 Labels may be soft: y is then the teacher's probability of yes. `balance` gives yes and no the same weight (c), so that
-the margin is 0 where the odds are those of the question's base rate; the bias is moved back afterwards, so that
+the margin is 0 where the odds are those of the question's base rate. The bias is moved back afterwards, so that
 sigmoid(margin) stays a probability.
 
-Solved by L-BFGS in the coordinates in which the loss is nearly round: W = P Z with P = (c X'X / n + penalty I)^-1/2, c
-the mean of p (1 - p) at the base rates. About ten passes over the texts are then enough, where there are many hundreds
-in the coordinates of the encoder.
+The solver is L-BFGS in coordinates in which the loss is nearly round: W = P Z with P = (c X'X / n + penalty I)^-1/2,
+c the mean of p (1 - p) at the base rates. About ten passes over the texts are then enough; in the coordinates of the
+encoder many hundreds are needed.
 
-Training heads with a hidden layer on frozen vectors: what a linear map of the vectors can't say, at a small price.
+**Heads with a hidden layer** say what a linear map of the vectors can't, at a small price:
 
-    margin = gelu(x H + h) W + b,   trained on the same loss as linear heads (heads.py) by AdamW with dropout
+    margin = gelu(x H + h) W + b,   trained on the same loss by AdamW with dropout
 
 The inputs are standardised for training, and H and h are turned back afterwards. Training stops where held-out stories
 stop getting better; a fit on all stories then takes as many epochs.
@@ -53,7 +55,7 @@ class HeadSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class FittedHeads:
+class _FittedHeads:
     """The heads, the penalty that was chosen, and the held-out log loss (nats per cell) of every penalty tried."""
 
     heads: Heads
@@ -63,7 +65,7 @@ class FittedHeads:
 
 def fit_heads(
     vectors: Vectors, cells: TeacherCells, train: Rows, held_out: Rows, settings: HeadSettings
-) -> FittedHeads:
+) -> _FittedHeads:
     """Return heads learnt on `train` rows of vectors (T, D), with the penalty that predicts `held_out` rows best.
 
     BadInput if a question has no known cell among the train rows.
@@ -80,7 +82,7 @@ def fit_heads(
         elif len(curve) - 1 - [row["held_out_log_loss"] for row in curve].index(best[0]) >= _PATIENCE:
             break
     assert best is not None
-    return FittedHeads(best[1], best[2], curve)
+    return _FittedHeads(best[1], best[2], curve)
 
 
 def refit_heads(vectors: Vectors, cells: TeacherCells, penalty: float, settings: HeadSettings) -> Heads:
@@ -108,10 +110,10 @@ def cell_weights(
     `balance`: yes and no of a question weigh the same. BadInput names a question with no known cell.
     """
     known = cells.known
-    lacking = np.flatnonzero(~known.any(axis=0))
-    if len(lacking):
+    untaught = np.flatnonzero(~known.any(axis=0))
+    if len(untaught):
         raise BadInput(
-            f"the teacher answered `{cells.questions[lacking[0]]}` for no text to learn from; ask it, or leave the "
+            f"the teacher answered `{cells.questions[untaught[0]]}` for no text to learn from; ask it, or leave the "
             "question out"
         )
     rate = np.clip((labels * known).sum(0) / known.sum(0), 1e-4, 1 - 1e-4).astype(np.float64)
@@ -180,7 +182,7 @@ class HiddenSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class FittedHidden:
+class _FittedHidden:
     """The heads after the best epoch, its number (from 1), and the held-out log loss after each."""
 
     heads: Heads
@@ -190,7 +192,7 @@ class FittedHidden:
 
 def fit_hidden(
     vectors: Vectors, cells: TeacherCells, train: Rows, held_out: Rows, head: HeadSettings, settings: HiddenSettings
-) -> FittedHidden:
+) -> _FittedHidden:
     """Return heads learnt on `train` rows of vectors (T, D), of the epoch that predicts `held_out` rows best."""
     labels, known = targets(cells.rows(held_out), head.hard)
     best: tuple[float, Heads, int] | None = None
@@ -203,7 +205,7 @@ def fit_hidden(
         elif epoch - best[2] >= _PATIENCE:
             break
     assert best is not None
-    return FittedHidden(best[1], best[2], curve)
+    return _FittedHidden(best[1], best[2], curve)
 
 
 def refit_hidden(

@@ -1,16 +1,17 @@
-"""Training a student on frozen vectors: choices on held-out train stories, a fit on all of them, then grades.
+"""Training a student on frozen vectors: choices on held-out train stories, a fit on all train stories, then grades.
 
-Where the encoder is fine-tuned, too, that starts from the heads of the stories that are not held out, and those heads
-and the adapter are the student; its grades on frozen vectors are kept beside the new ones.
+Fine-tuning of the encoder, where it is on, starts from the heads of the stories that are not held out. The tuned heads
+and the adapter are then the student. Its grades on frozen vectors stand beside the new ones.
 
-Test stories are looked at once, at the end, for figures; nothing is chosen by them.
+Test stories are read once, at the end, for figures. They have no part in any choice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from qaemb.answers.students import Conditioned, Heads, KnownQuestion, Reader, Student, Trust
 from qaemb.answers.students.reading import text_vectors
-from qaemb.distill.cells import Rows, TeacherCells, in_own_words, split_groups
+from qaemb.distill.cells import Rows, TeacherCells, in_student_words, split_groups
 from qaemb.distill.conditioned import (
     ConditionedSettings,
     FittedConditioned,
@@ -27,7 +28,6 @@ from qaemb.distill.conditioned import (
     fit_conditioned,
     refit_conditioned,
 )
-from qaemb.distill.finetune import Finetuning, Task, Tuned, finetune
 from qaemb.distill.grades import grade_student, least_similarity, trusted
 from qaemb.distill.heads import (
     Curve,
@@ -42,6 +42,10 @@ from qaemb.distill.heads import (
 )
 from qaemb.errors import BadParameter
 from qaemb.models.encoder import Encoder
+from qaemb.settings import FinetuneSettings
+
+if TYPE_CHECKING:
+    from qaemb.distill.finetune import Task, Tuned
 
 Vectors = NDArray[np.float32]
 
@@ -59,8 +63,8 @@ class Lesson:
 class Plan:
     """How a student is trained.
 
-    `taught`: the student's own words for a question -> the teacher's questions that ask for it; None: the teacher's.
-    `finetune`: how the encoder is trained, too (kind heads); None: it stays as it is.
+    `taught`: the student's wording of a question -> the teacher's questions that ask for it; None: the teacher's.
+    `finetune`: how the encoder in the folder `model` is trained, too (kind heads); None: it stays as it is.
     """
 
     kind: str
@@ -72,20 +76,21 @@ class Plan:
     held_out_share: float = 0.12
     seed: int = 0
     taught: Mapping[str, Sequence[str]] | None = None
-    finetune: Finetuning | None = None
+    finetune: FinetuneSettings | None = None
+    model: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """The student; per reader the grades on held-out train stories and on test stories, and what was chosen.
+    """The student; per reader the grades on held-out train stories and on test stories, and the `choices`.
 
-    Of a fine-tuned student `chosen` has the figures on frozen vectors, too (frozen_...), and `curve` the training.
+    Of a fine-tuned student `choices` has the figures on frozen vectors, too (frozen_...), and `curve` the training.
     """
 
     student: Student
     held_out: dict[str, pd.DataFrame]
     test: dict[str, pd.DataFrame]
-    chosen: dict[str, Any] = field(default_factory=dict)
+    choices: dict[str, Any] = field(default_factory=dict)
     curve: Curve = field(default_factory=list)
 
 
@@ -119,7 +124,7 @@ def train_student(
         student,
         held_out,
         {_name(lesson): one.test for lesson, one in zip(lessons, done, strict=True) if one.test is not None},
-        {_name(lesson): one.chosen for lesson, one in zip(lessons, done, strict=True)},
+        {_name(lesson): one.choices for lesson, one in zip(lessons, done, strict=True)},
         tuned.curve if tuned else [],
     )
 
@@ -129,7 +134,7 @@ class _Learnt:
     reader: Reader
     held_out: pd.DataFrame
     test: pd.DataFrame | None
-    chosen: dict[str, Any]
+    choices: dict[str, Any]
     conditioned: FittedConditioned | None
     task: Task | None  # what fine-tuning starts from
 
@@ -139,43 +144,49 @@ def _learn(lesson: Lesson, questions: QuestionVectors, plan: Plan) -> _Learnt:
     train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
     fit, held = split_groups(lesson.cells.rows(train).groups, plan.held_out_share, plan.seed)
     fit, held = train[fit], train[held]
-    taught = lesson.cells if plan.taught is None else in_own_words(lesson.cells, plan.taught)
-    chosen: dict[str, Any] = {}
+    taught = lesson.cells if plan.taught is None else in_student_words(lesson.cells, plan.taught)
+    choices: dict[str, Any] = {}
     heads: Heads | None = None
     conditioned: Conditioned | None = None
     fitted: FittedConditioned | None = None
     task: Task | None = None
     if plan.kind in ("heads", "both"):
-        held_heads, heads, found = _fit_heads(lesson.vectors, taught, (train, fit, held), plan)
+        held_heads, heads, fit_choices = _fit_heads(lesson.vectors, taught, (train, fit, held), plan)
         held_margin, test_margin = held_heads.margins(lesson.vectors[held]), heads.margins(lesson.vectors[test])
-        chosen |= found
-        task = Task(lesson.context, taught, fit, held, held_heads, found.get("penalty", 0.0))
+        choices |= fit_choices
+        if plan.finetune:
+            from qaemb.distill.finetune import Task
+
+            task = Task(lesson.context, taught, fit, held, held_heads, fit_choices.get("penalty", 0.0))
     if plan.kind in ("conditioned", "both"):
         fitted = fit_conditioned(lesson.vectors, lesson.cells, fit, held, questions, plan.conditioned)
         conditioned = refit_conditioned(lesson.vectors[train], lesson.cells.rows(train), questions, fitted)
-        chosen |= {f"conditioned_{key}": value for key, value in fitted.choice.items()}
-        chosen["left_out_questions_auc"] = fitted.mean_auc
+        choices |= {f"conditioned_{key}": value for key, value in fitted.choice.items()}
+        choices["left_out_questions_auc"] = fitted.mean_auc
     if heads is None:
         assert fitted is not None
         assert conditioned is not None
         taught = lesson.cells
-        held_margin = fitted.conditioned.margins(lesson.vectors[held], questions.own, questions.reference)
-        test_margin = conditioned.margins(lesson.vectors[test], questions.own, questions.reference)
+        held_margin = fitted.conditioned.margins(lesson.vectors[held], questions.taught, questions.reference)
+        test_margin = conditioned.margins(lesson.vectors[test], questions.taught, questions.reference)
     return _Learnt(
         Reader(lesson.context, heads, conditioned),
         grade_student(held_margin, taught.rows(held), plan.seed),
         grade_student(test_margin, taught.rows(test), plan.seed) if len(test) else None,
-        chosen,
+        choices,
         fitted,
         task,
     )
 
 
 def _finetuned(done: Sequence[_Learnt], plan: Plan) -> tuple[list[_Learnt], Tuned]:
-    """Return the readers with the heads of a tuned encoder, graded anew; as they were where tuning was no better."""
+    """Tune the encoder and return the readers with the tuned heads and new grades; unchanged if tuning did not help."""
+    from qaemb.distill.finetune import finetune
+
     assert plan.finetune is not None
-    tuned = finetune([one.task for one in done if one.task], plan.heads, plan.finetune)
-    encoder = Encoder(plan.finetune.folder, plan.finetune.threads, tuned.adapter)
+    assert plan.model is not None
+    tuned = finetune([one.task for one in done if one.task], plan.heads, plan.finetune, plan.model)
+    encoder = Encoder(plan.model, plan.finetune.threads, tuned.adapter)
     return [_retaught(one, heads, tuned, encoder, plan) for one, heads in zip(done, tuned.heads, strict=True)], tuned
 
 
@@ -183,11 +194,11 @@ def _retaught(one: _Learnt, heads: Heads, tuned: Tuned, encoder: Encoder, plan: 
     assert one.task is not None
     task = one.task
     frozen = {"frozen_held_out_auc": one.held_out["auc"].mean(), "finetune_steps": tuned.step}
-    frozen["frozen_held_out_log_loss"] = one.chosen["held_out_log_loss"]
+    frozen["frozen_held_out_log_loss"] = one.choices["held_out_log_loss"]
     if one.test is not None:
         frozen["frozen_test_auc"] = one.test["auc"].mean()
     if tuned.adapter is None:
-        return replace(one, chosen=one.chosen | frozen)
+        return replace(one, choices=one.choices | frozen)
 
     def margins(rows: Rows) -> Vectors:
         return heads.margins(_vectors([task.cells.texts[row] for row in rows], task.context, encoder))
@@ -199,7 +210,7 @@ def _retaught(one: _Learnt, heads: Heads, tuned: Tuned, encoder: Encoder, plan: 
         reader=replace(one.reader, heads=heads),
         held_out=grade_student(margin, held, plan.seed),
         test=grade_student(margins(test), task.cells.rows(test), plan.seed) if len(test) else None,
-        chosen=one.chosen | frozen | {"held_out_log_loss": log_loss(margin, *targets(held, plan.heads.hard))},
+        choices=one.choices | frozen | {"held_out_log_loss": log_loss(margin, *targets(held, plan.heads.hard))},
     )
 
 

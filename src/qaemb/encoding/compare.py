@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from qaemb.encoding.jackknife import Interval, Jackknife, block_stories, confidence, jackknife_r, paired_difference
-from qaemb.encoding.scores import ALPHA, q_values
+from qaemb.encoding.scores import ALPHA
+from qaemb.stats import q_values
 
 _Array = NDArray[np.float64]
 

@@ -19,11 +19,11 @@ from qaemb.encoding.jackknife import Interval
 from qaemb.encoding.moments import Array
 from qaemb.encoding.plan import block_moments
 from qaemb.encoding.recording import Recording, delayed_columns
-from qaemb.encoding.scores import q_values
 from qaemb.encoding.stability import Drivers, ResamplePlan, ScopeMeans, Stability
 from qaemb.encoding.unique import LeaveOut, Unique
 from qaemb.errors import BadInput
 from qaemb.settings import InterpretSettings
+from qaemb.stats import q_values
 
 MAPS = ("weight", "same_sign", "unique_r", "unique_share")  # arrays (features, voxels) on disk: NAME_SUBJECT.npy
 _SAME_R = 1e-4  # scores come from float32 sums; r that differs by more comes from another model or other responses

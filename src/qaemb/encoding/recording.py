@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import DTypeLike, NDArray
@@ -26,6 +25,8 @@ class ResponseFile:
     """`dataset/responses/SUBJECT.h5`: story -> rows, the number of voxels, and blocks of voxels on request."""
 
     def __init__(self, path: Path) -> None:
+        import h5py
+
         self.path = path
         try:
             with h5py.File(path, "r") as file:
@@ -42,6 +43,8 @@ class ResponseFile:
 
     def read(self, story: str, voxels: slice, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """Return the responses (n_trs, voxels) to a story; NaN where a voxel has none."""
+        import h5py
+
         with h5py.File(self.path, "r") as file:
             return file["data"][story][:, voxels].astype(dtype, copy=False)
 
@@ -49,6 +52,8 @@ class ResponseFile:
         """Return the repeats (repeats, n_trs, voxels) of a story, None where there are none."""
         if story not in self.n_repeats:
             return None
+        import h5py
+
         with h5py.File(self.path, "r") as file:
             return file["repeats"][story][:, :, voxels].astype(np.float64)
 

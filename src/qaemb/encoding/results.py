@@ -19,11 +19,12 @@ from qaemb.encoding.fit import BlockFit
 from qaemb.encoding.jackknife import Jackknife, block_stories, confidence
 from qaemb.encoding.moments import Array
 from qaemb.encoding.recording import Recording
-from qaemb.encoding.scores import ALPHA, nan_mean, normalised_r, q_values
+from qaemb.encoding.scores import ALPHA, nan_mean, normalised_r
 from qaemb.errors import BadInput
 from qaemb.files import atomic_file
 from qaemb.identity import json_id
 from qaemb.settings import EncodeSettings
+from qaemb.stats import q_values
 
 _JACKKNIFE_FILE = "jackknife.npz"
 

@@ -168,12 +168,3 @@ def p_values(predicted: Sequence[_Array], measured: Sequence[_Array], n_draws: i
         null = np.mean([surrogate_r(a, b, u) for (a, b), u in zip(pairs, phases, strict=True)], axis=0)
         p[own] = (1 + (null >= r).sum(axis=0)) / (1 + n_draws)
     return p
-
-
-def q_values(p: _Array) -> _Array:
-    """Return Benjamini-Hochberg's q of each p: the false discovery rate at which it is called; NaN stays NaN."""
-    known = np.isfinite(p)
-    q = np.full(p.shape, np.nan)
-    if known.any():
-        q[known] = stats.false_discovery_control(p[known])
-    return q

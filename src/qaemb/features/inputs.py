@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qaemb.errors import BadInput, BadMatrix
-from qaemb.files import read_json, read_table
-from qaemb.identity import file_sha256
+from qaemb.answers.approval import require_approved
+from qaemb.errors import BadInput
+from qaemb.files import read_table
 from qaemb.settings import SegmentationSettings, SpaceSettings
 from qaemb.stimuli.segmentation import StoryWords
 from qaemb.stimuli.segments import story_words
@@ -61,16 +61,8 @@ def read_approved(answers: Path, validation: Path) -> pd.DataFrame:
 
     BadMatrix if validation failed, or approved another matrix than the one that is there.
     """
-    matrix, verdict_file = answers / "margin.parquet", validation / "validation.json"
-    verdict = read_json(verdict_file)
-    if verdict.get("success") is not True:
-        raise BadMatrix(
-            f"{matrix} failed validation ({verdict_file}); correct the answerer or the limits, run `dvc repro`"
-        )
-    table = read_table(matrix)
-    if file_sha256(matrix) != verdict.get("answers_sha256"):
-        raise BadMatrix(f"{matrix} is not the matrix that {verdict_file} approved; run the stage `validate` again")
-    return table
+    require_approved(answers, validation)
+    return read_table(answers / "margin.parquet")
 
 
 def read_occurrences(segments: Path, known: pd.Index) -> dict[str, pd.DataFrame]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from qaemb.errors import BadInput, QaembError
+from qaemb.errors import BadInput, QaembError, require_modules
 from qaemb.files import atomic_folder, package_folder, read_json, write_json
 from qaemb.identity import file_sha256
 from qaemb.models.pieces import find_pieces, unpack_pieces
@@ -136,6 +136,7 @@ def _convert_gguf(path: Path, target: Path) -> None:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    require_modules(("gguf", "accelerate"))
     where, file = str(path.parent), path.name
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=file, local_files_only=True)

@@ -1,23 +1,21 @@
-"""What a question and a question set are.
+"""The question bank: what a question and a question set are, and the YAML files of the bank, one a family, in git.
 
-Reading the room's YAML files so that every mistake is named with its file and place.
+    family: senses
+    provenance: written for qaemb, 2026
+    questions:
+      - name: color
+        property: color            # only where it asks for a gold property
+        text: Does the text mention a color?
+        yes_example: ...
+        no_example: ...
 
-Reading the question bank: one YAML file a family, in git.
-
-family: senses
-provenance: written for qaemb, 2026
-questions:
-  - name: color
-    property: color            # only where it asks for a gold property
-    text: Does the text mention a color?
-    yes_example: ...
-    no_example: ...
+Every mistake in a file is named with the file and the place.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,9 @@ import yaml
 
 from qaemb.errors import BadInput
 from qaemb.identity import text_id
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_ENTRY_KEYS = ("property", "provenance", "yes_example", "no_example")
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,47 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+@dataclass(frozen=True)
+class YamlMapping:
+    """Keys and values of a YAML file, or of an entry in one; `where` names the place in messages."""
+
+    where: str
+    values: Mapping[Any, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> YamlMapping:
+        """Return a file's top-level mapping; BadInput names the file, and the line where YAML knows it."""
+        try:
+            value = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
+        except FileNotFoundError as error:
+            raise BadInput(f"{path} does not exist") from error
+        except OSError as error:
+            raise BadInput(f"{path} can't be read: {error.strerror}") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise BadInput(f"{path} is not valid YAML: {error}") from error
+        if not isinstance(value, dict):
+            raise BadInput(f"{path} must be a mapping of keys to values, not {_kind(value)}")
+        return cls(str(path), value)
+
+    def check_keys(self, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:
+        """Raise BadInput when a required key is missing or a key is neither required nor optional."""
+        for key in required:
+            if key not in self.values:
+                raise BadInput(f"{self.where}: `{key}` is missing")
+        for key in self.values:
+            if key not in required + optional:
+                raise BadInput(f"{self.where}: unknown key `{key}`; known are {', '.join(required + optional)}")
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """Return a key's text without space around it; BadInput when it is no text, or empty and without a default."""
+        value = self.values.get(key, default)
+        if not isinstance(value, str):
+            raise BadInput(f"{self.where}: `{key}` must be text, not {_kind(value)}; put quotes around the words")
+        if not value.strip() and default is None:
+            raise BadInput(f"{self.where}: `{key}` is empty")
+        return value.strip()
+
+
 def yaml_files(folder: Path) -> list[Path]:
     """Return a folder's *.yaml files sorted by name; BadInput where the folder is missing or has none."""
     if not folder.is_dir():
@@ -108,48 +150,8 @@ def yaml_files(folder: Path) -> list[Path]:
     return paths
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
-    """Return a YAML file's top-level mapping; BadInput names the file, and the line where YAML knows it."""
-    try:
-        value = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
-    except FileNotFoundError as error:
-        raise BadInput(f"{path} does not exist") from error
-    except OSError as error:
-        raise BadInput(f"{path} can't be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(value, dict):
-        raise BadInput(f"{path} must be a mapping of keys to values, not {_kind(value)}")
-    return value
-
-
-def check_keys(values: Mapping[Any, Any], required: Iterable[str], optional: Iterable[str], where: str) -> None:
-    """Raise BadInput, beginning with `where`, when a required key lacks or a key is in neither list."""
-    required, optional = list(required), list(optional)
-    for key in required:
-        if key not in values:
-            raise BadInput(f"{where}: `{key}` is missing")
-    for key in values:
-        if key not in required and key not in optional:
-            raise BadInput(f"{where}: unknown key `{key}`; known are {', '.join(required + optional)}")
-
-
-def text_value(values: Mapping[str, Any], key: str, where: str, default: str | None = None) -> str:
-    """Return a key's text without space around it; BadInput when it is no text, or empty and without a default."""
-    value = values.get(key, default)
-    if not isinstance(value, str):
-        raise BadInput(f"{where}: `{key}` must be text, not {_kind(value)}; put quotes around the words")
-    if not value.strip() and default is None:
-        raise BadInput(f"{where}: `{key}` is empty")
-    return value.strip()
-
-
 def _kind(value: Any) -> str:
     return "empty" if value is None else f"{type(value).__name__} ({value!r})"[:80]
-
-
-_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-_ENTRY_KEYS = ("property", "provenance", "yes_example", "no_example")
 
 
 def load_bank(folder: Path) -> list[BankEntry]:
@@ -174,11 +176,9 @@ def load_bank(folder: Path) -> list[BankEntry]:
 
 
 def _read_family(path: Path) -> tuple[str, list[BankEntry]]:
-    values = read_mapping(path)
-    check_keys(values, ("family", "provenance", "questions"), (), str(path))
-    family = text_value(values, "family", str(path))
-    provenance = text_value(values, "provenance", str(path))
-    items = values["questions"]
+    values = YamlMapping.read(path)
+    values.check_keys(("family", "provenance", "questions"))
+    family, provenance, items = values.text("family"), values.text("provenance"), values.values["questions"]
     if not isinstance(items, list) or not items:
         raise BadInput(f"{path}: `questions` must be a list with at least one question")
     questions = [_read_question(path, number, item, family, provenance) for number, item in enumerate(items, start=1)]
@@ -191,18 +191,19 @@ def _read_question(path: Path, number: int, item: Any, family: str, provenance: 
         raise BadInput(f"{where} must be a mapping with `name` and `text`")
     if isinstance(item.get("name"), str):
         where += f" (`{item['name']}`)"
-    check_keys(item, ("name", "text"), _ENTRY_KEYS, where)
-    name = text_value(item, "name", where)
+    values = YamlMapping(where, item)
+    values.check_keys(("name", "text"), _ENTRY_KEYS)
+    name = values.text("name")
     if not _NAME.fullmatch(name):
         raise BadInput(f"{where}: a name is lower-case words joined by _, such as `family_member`")
     return Question(
         name=name,
-        text=text_value(item, "text", where),
+        text=values.text("text"),
         group=family,
-        provenance=text_value(item, "provenance", where, provenance),
-        yes_example=text_value(item, "yes_example", where, ""),
-        no_example=text_value(item, "no_example", where, ""),
-        property_id=text_value(item, "property", where) if "property" in item else None,
+        provenance=values.text("provenance", provenance),
+        yes_example=values.text("yes_example", ""),
+        no_example=values.text("no_example", ""),
+        property_id=values.text("property") if "property" in item else None,
     )
 
 

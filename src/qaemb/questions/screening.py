@@ -1,9 +1,7 @@
-"""Checks of one question's wording. Each returns why the question is refused, or None.
+"""Which bank entries become questions: those whose wording passes the checks and that repeat none before them.
 
-They are rules about form, not understanding: one that passes can still be a bad question, and the few good ones that
-a rule refuses can be reworded.
-
-Which bank entries become questions: those that pass the lint and repeat none before them.
+A check of the wording returns why it refuses a question, or None. The checks are rules about form, not understanding: a
+question that passes can still be a bad one, and a good one that is refused can be reworded.
 """
 
 from __future__ import annotations
@@ -14,11 +12,9 @@ from collections.abc import Callable
 
 from qaemb.questions.bank import BankEntry, Question, Rejection
 
-Lint = Callable[[Question], str | None]
-
-MIN_WORDS = 4
-MAX_WORDS = 25
-MAX_CHARACTERS = 160
+_MIN_WORDS = 4
+_MAX_WORDS = 25
+_MAX_CHARACTERS = 160
 
 _AUXILIARIES = "does|do|did|is|are|was|were|can|could|has|have|had|will|would|should|must|may|might"
 # Verbs with which a question about a text makes its claim. After "or" they open a second claim.
@@ -35,7 +31,7 @@ _SENTENCE_END = re.compile(r"[?!;:](?=\s|$)|\w{4,}\.(?=\s|$)")  # "Dr. Watson" h
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”")
 
 
-def not_a_question(question: Question) -> str | None:
+def _not_a_question(question: Question) -> str | None:
     """Refuse a text that does not end with exactly one question mark, its only end of a sentence."""
     text = _QUOTED.sub("", question.text)
     if not text.endswith("?"):
@@ -45,7 +41,7 @@ def not_a_question(question: Question) -> str | None:
     return None
 
 
-def not_yes_or_no(question: Question) -> str | None:
+def _not_yes_or_no(question: Question) -> str | None:
     """Refuse a question that does not begin with an auxiliary verb (Does, Is, Can, ...): the answer is no yes or no."""
     first = re.match(r"\w+(?:['’]\w+)?", question.text)
     if first and re.fullmatch(_AUXILIARIES, first.group().lower()):
@@ -53,7 +49,7 @@ def not_yes_or_no(question: Question) -> str | None:
     return "does not begin with an auxiliary verb such as Does, Is or Can, so yes and no are not its answers"
 
 
-def not_one_proposition(question: Question) -> str | None:
+def _not_one_proposition(question: Question) -> str | None:
     """Refuse a question that asks two things at once.
 
     "and" asks for two things to hold together, save in "between A and B"; a slash leaves open which; "or" is refused
@@ -81,24 +77,24 @@ def _second_claim(text: str) -> str | None:
     return None
 
 
-def bad_length(question: Question) -> str | None:
-    """Refuse fewer than MIN_WORDS, more than MAX_WORDS words, or more than MAX_CHARACTERS characters."""
+def _bad_length(question: Question) -> str | None:
+    """Refuse fewer than _MIN_WORDS, more than _MAX_WORDS words, or more than _MAX_CHARACTERS characters."""
     words, characters = len(question.text.split()), len(question.text)
-    if words < MIN_WORDS:
-        return f"has {words} words; at least {MIN_WORDS} are needed"
-    if words > MAX_WORDS or characters > MAX_CHARACTERS:
-        return f"has {words} words, {characters} characters; at most {MAX_WORDS} and {MAX_CHARACTERS} are allowed"
+    if words < _MIN_WORDS:
+        return f"has {words} words; at least {_MIN_WORDS} are needed"
+    if words > _MAX_WORDS or characters > _MAX_CHARACTERS:
+        return f"has {words} words, {characters} characters; at most {_MAX_WORDS} and {_MAX_CHARACTERS} are allowed"
     return None
 
 
-def bad_characters(question: Question) -> str | None:
+def _bad_characters(question: Question) -> str | None:
     """Refuse invisible characters and doubled spaces: they would give the same wording a second identity."""
     if question.text != " ".join(question.text.split()) or not question.text.isprintable():
         return "has a line break, a tab, doubled spaces or another invisible character"
     return None
 
 
-def bad_examples(question: Question) -> str | None:
+def _bad_examples(question: Question) -> str | None:
     """Refuse a question without a text that gets a yes and a different one that gets a no."""
     for key in ("yes_example", "no_example"):
         if not getattr(question, key).strip():
@@ -108,34 +104,34 @@ def bad_examples(question: Question) -> str | None:
     return None
 
 
-def lint(question: Question) -> str | None:
+def _lint(question: Question) -> str | None:
     """Return every reason to refuse a question, joined by "; ", or None."""
-    reasons = [reason for check in LINTS.values() if (reason := check(question))]
+    reasons = [reason for check in _LINTS.values() if (reason := check(question))]
     return "; ".join(reasons) or None
 
 
-LINTS: dict[str, Lint] = {
-    "not_a_question": not_a_question,
-    "not_yes_or_no": not_yes_or_no,
-    "not_one_proposition": not_one_proposition,
-    "bad_length": bad_length,
-    "bad_characters": bad_characters,
-    "bad_examples": bad_examples,
+_LINTS: dict[str, Callable[[Question], str | None]] = {
+    "not_a_question": _not_a_question,
+    "not_yes_or_no": _not_yes_or_no,
+    "not_one_proposition": _not_one_proposition,
+    "bad_length": _bad_length,
+    "bad_characters": _bad_characters,
+    "bad_examples": _bad_examples,
 }
 
 
-def normalised(text: str) -> str:
+def _normalised(text: str) -> str:
     """Return a text without what makes no other question: case, Unicode form, spacing, the mark at its end."""
     plain = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
     return " ".join(plain.split()).rstrip(" ?.!")
 
 
-def words_of(text: str) -> frozenset[str]:
+def _words_of(text: str) -> frozenset[str]:
     """Return a text's distinct words, lower-case and without punctuation."""
-    return frozenset(re.findall(r"\w+", normalised(text)))
+    return frozenset(re.findall(r"\w+", _normalised(text)))
 
 
-def jaccard(first: frozenset[str], second: frozenset[str]) -> float:
+def _jaccard(first: frozenset[str], second: frozenset[str]) -> float:
     """Return the shared words of two texts as a part of all their words, 0 to 1; two empty sets share nothing."""
     return len(first & second) / len(first | second) if first or second else 0.0
 
@@ -151,21 +147,21 @@ def screen(entries: list[BankEntry], similarity: float) -> tuple[list[Question],
     rejected: list[Rejection] = []
     for entry in entries:
         question = entry.question
-        reason = lint(question) or _repeats(question, accepted, similarity)
+        reason = _lint(question) or _repeats(question, accepted, similarity)
         if reason:
             rejected.append(Rejection(entry.file, question.name, question.text, reason))
         else:
-            accepted[normalised(question.text)] = (question, words_of(question.text))
+            accepted[_normalised(question.text)] = (question, _words_of(question.text))
     return [question for question, _ in accepted.values()], rejected
 
 
 def _repeats(question: Question, accepted: dict[str, tuple[Question, frozenset[str]]], similarity: float) -> str | None:
-    same = accepted.get(normalised(question.text))
+    same = accepted.get(_normalised(question.text))
     if same:
         return f"has the same text as `{same[0].name}` of the family `{same[0].group}`"
-    words = words_of(question.text)
+    words = _words_of(question.text)
     for other, other_words in accepted.values():
-        overlap = jaccard(words, other_words)
+        overlap = _jaccard(words, other_words)
         if overlap >= similarity:
             return f"is a near-duplicate of `{other.name}` of the family `{other.group}` (word overlap {overlap:.2f})"
     return None

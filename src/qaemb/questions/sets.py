@@ -1,12 +1,11 @@
 """Question sets: named, ordered lists of bank questions, one YAML file a set.
 
-set: core
-description: ...               # and, where a selection wrote it, `provenance`
-questions: [color, sound]      # or `all: true` for the whole bank
+    set: core
+    description: ...               # and, where a selection wrote it, `provenance`
+    questions: [color, sound]      # or `all: true` for the whole bank
 
-The question sets that come with the package: those of data/questions, which `shipped` links to.
-
-Adopting a set that a selection wrote: from then on it is versioned and named like any other.
+Sets are those of a bank, those that come with the package (the folder `shipped` links to data/questions), and those
+that a selection wrote: once adopted, such a set is versioned and named like any other.
 """
 
 from __future__ import annotations
@@ -16,24 +15,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from qaemb.errors import BadInput, BadParameter
+from qaemb.errors import BadInput, require
 from qaemb.files import write_text
-from qaemb.questions.bank import (
-    Question,
-    QuestionSet,
-    Rejection,
-    check_keys,
-    load_bank,
-    read_mapping,
-    text_value,
-    yaml_files,
-)
+from qaemb.questions.bank import Question, QuestionSet, Rejection, YamlMapping, load_bank, yaml_files
 from qaemb.questions.screening import screen
 from qaemb.settings import QuestionsSettings
 
+_SHIPPED = Path(__file__).with_name("shipped")
+
 
 @dataclass(frozen=True)
-class SetFile:
+class _SetFile:
     """A set as its file states it. `names` is None where the file says `all: true`."""
 
     path: Path
@@ -42,22 +34,23 @@ class SetFile:
     names: tuple[str, ...] | None
 
 
-def read_set_file(path: Path) -> SetFile:
+def read_set_file(path: Path) -> _SetFile:
     """Return one set file, of the bank or written by a selection.
 
     BadInput names the file and the entry: a missing or unknown key, an empty list, a name that is no text, a question
-    listed twice. Whether the questions exist is seen by `resolve`.
+    listed twice. Whether the questions exist is seen by `_resolve`.
     """
-    values = read_mapping(path)
-    check_keys(values, ("set",), ("description", "provenance", "questions", "all"), str(path))
+    mapping = YamlMapping.read(path)
+    mapping.check_keys(("set",), ("description", "provenance", "questions", "all"))
+    values = mapping.values
     if ("questions" in values) == ("all" in values):
         raise BadInput(f"{path}: give either `questions` (a list of names) or `all: true`")
     if "all" in values and values["all"] is not True:
         raise BadInput(f"{path}: `all` can only be true; for some of the questions list their names in `questions`")
-    return SetFile(
+    return _SetFile(
         path=path,
-        name=text_value(values, "set", str(path)),
-        description=text_value(values, "description", str(path), ""),
+        name=mapping.text("set"),
+        description=mapping.text("description", ""),
         names=None if "all" in values else _names(path, values["questions"]),
     )
 
@@ -75,9 +68,9 @@ def _names(path: Path, items: Any) -> tuple[str, ...]:
     return tuple(items)
 
 
-def read_set_files(folder: Path) -> list[SetFile]:
+def _read_set_files(folder: Path) -> list[_SetFile]:
     """Return the set files of a folder, sorted by file name; BadInput also when two files define the same set."""
-    files: dict[str, SetFile] = {}
+    files: dict[str, _SetFile] = {}
     for path in yaml_files(folder):
         file = read_set_file(path)
         if file.name in files:
@@ -86,7 +79,7 @@ def read_set_files(folder: Path) -> list[SetFile]:
     return list(files.values())
 
 
-def resolve(file: SetFile, questions: list[Question], rejected: list[Rejection]) -> QuestionSet:
+def _resolve(file: _SetFile, questions: list[Question], rejected: list[Rejection]) -> QuestionSet:
     """Return the set with its questions, in the order of the file (bank order for `all: true`).
 
     BadInput names the file, the question, and, where the checks refused that question, their reason.
@@ -113,26 +106,20 @@ def _why_absent(name: str, rejected: list[Rejection]) -> str:
 
 
 def load_sets(folder: Path, questions: list[Question], rejected: list[Rejection]) -> list[QuestionSet]:
-    """Return every set of a folder with its questions, sorted by file name; errors as in `read_set_file`, `resolve`."""
-    return [resolve(file, questions, rejected) for file in read_set_files(folder)]
-
-
-_FOLDER = Path(__file__).with_name("shipped")
+    """Return every set of a folder with its questions, by file name; errors as in `read_set_file`, `_resolve`."""
+    return [_resolve(file, questions, rejected) for file in _read_set_files(folder)]
 
 
 @cache
-def shipped_sets() -> dict[str, QuestionSet]:
+def _shipped_sets() -> dict[str, QuestionSet]:
     """Return the sets by name, checked as the stage `questions` checks a bank."""
-    accepted, rejected = screen(load_bank(_FOLDER / "bank"), QuestionsSettings().duplicate_similarity)
-    return {own.name: own for own in load_sets(_FOLDER / "sets", accepted, rejected)}
+    accepted, rejected = screen(load_bank(_SHIPPED / "bank"), QuestionsSettings().duplicate_similarity)
+    return {question_set.name: question_set for question_set in load_sets(_SHIPPED / "sets", accepted, rejected)}
 
 
 def shipped_set(name: str) -> QuestionSet:
-    """Return a set; BadParameter lists those there are."""
-    sets = shipped_sets()
-    if name not in sets:
-        raise BadParameter(f"no question set `{name}` comes with qaemb; there are: {', '.join(sets)}")
-    return sets[name]
+    """Return a set that comes with the package; BadParameter lists those there are."""
+    return require(_shipped_sets(), name, "question set", "the package qaemb")
 
 
 def adopt(selected_file: Path, sets_folder: Path, replace: bool = False) -> Path:
@@ -162,7 +149,7 @@ def adopt(selected_file: Path, sets_folder: Path, replace: bool = False) -> Path
     return target
 
 
-def _present(name: str, sets_folder: Path) -> SetFile | None:
+def _present(name: str, sets_folder: Path) -> _SetFile | None:
     if not any(sets_folder.glob("*.yaml")):
         return None
-    return next((file for file in read_set_files(sets_folder) if file.name == name), None)
+    return next((file for file in _read_set_files(sets_folder) if file.name == name), None)

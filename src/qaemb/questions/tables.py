@@ -1,4 +1,4 @@
-"""The room's tables: writing them after the checks, and reading a set back for the rooms above."""
+"""The tables of the stage `questions`: written after the checks, and a set read back by the stages that ask it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qaemb.errors import BadInput
 from qaemb.files import atomic_folder, read_table, write_table
 from qaemb.questions.bank import Question, QuestionSet, Rejection
 
-QUESTION_COLUMNS = (
+_QUESTION_COLUMNS = (
     "question_id",
     "name",
     "text",
@@ -22,19 +22,19 @@ QUESTION_COLUMNS = (
     "no_example",
     "property",
 )
-REJECTION_COLUMNS = ("file", "name", "text", "reason")
+_REJECTION_COLUMNS = ("file", "name", "text", "reason")
 
 
-def question_table(questions: list[Question]) -> pd.DataFrame:
-    """Return one row a question, in order, with QUESTION_COLUMNS; `property` is None where there is none."""
+def _question_table(questions: list[Question]) -> pd.DataFrame:
+    """Return one row a question, in order, with _QUESTION_COLUMNS; `property` is None where there is none."""
     rows = [
         (q.question_id, q.name, q.text, q.group, q.provenance, q.yes_example, q.no_example, q.property_id)
         for q in questions
     ]
-    return pd.DataFrame(rows, columns=list(QUESTION_COLUMNS), dtype=object)
+    return pd.DataFrame(rows, columns=list(_QUESTION_COLUMNS), dtype=object)
 
 
-def set_table(sets: list[QuestionSet]) -> pd.DataFrame:
+def _set_table(sets: list[QuestionSet]) -> pd.DataFrame:
     """Return one row for each set and question: `set`, `position` (int32, from 0), `question_id`, `name`."""
     rows = [
         (question_set.name, position, question.question_id, question.name)
@@ -48,9 +48,9 @@ def write_tables(folder: Path, questions: list[Question], sets: list[QuestionSet
     """Write questions.parquet, sets.parquet and rejected.csv as one folder: all of them or none."""
     rejections = [(r.file, r.name, r.text, r.reason) for r in rejected]
     with atomic_folder(folder) as temporary:
-        write_table(temporary / "questions.parquet", question_table(questions))
-        write_table(temporary / "sets.parquet", set_table(sets))
-        pd.DataFrame(rejections, columns=list(REJECTION_COLUMNS)).to_csv(temporary / "rejected.csv", index=False)
+        write_table(temporary / "questions.parquet", _question_table(questions))
+        write_table(temporary / "sets.parquet", _set_table(sets))
+        pd.DataFrame(rejections, columns=list(_REJECTION_COLUMNS)).to_csv(temporary / "rejected.csv", index=False)
 
 
 def load_set(tables_folder: Path, set_name: str) -> list[Question]:
@@ -61,9 +61,9 @@ def load_set(tables_folder: Path, set_name: str) -> list[Question]:
     sets = read_table(tables_folder / "sets.parquet", ["set", "position", "question_id"])
     members = sets[sets["set"] == set_name].sort_values("position")
     if members.empty:
-        known = ", ".join(dict.fromkeys(sets["set"]))
-        raise BadInput(f"there is no question set `{set_name}`; known are {known}")
-    table = read_table(tables_folder / "questions.parquet", list(QUESTION_COLUMNS))
+        names = ", ".join(dict.fromkeys(sets["set"]))
+        raise BadInput(f"there is no question set `{set_name}`; known are {names}")
+    table = read_table(tables_folder / "questions.parquet", list(_QUESTION_COLUMNS))
     by_id = {row["question_id"]: _question(row) for row in table.to_dict("records")}
     missing = [key for key in members["question_id"] if key not in by_id]
     if missing:
@@ -73,5 +73,5 @@ def load_set(tables_folder: Path, set_name: str) -> list[Question]:
 
 def _question(row: dict[Hashable, Any]) -> Question:
     property_id = row["property"]
-    texts = {key: str(row[key]) for key in QUESTION_COLUMNS[1:-1]}
+    texts = {key: str(row[key]) for key in _QUESTION_COLUMNS[1:-1]}
     return Question(**texts, property_id=property_id if isinstance(property_id, str) else None)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from qaemb.errors import BadInput
-from qaemb.report.style import figure, png, titled
+from qaemb.report.style import figure, png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +19,7 @@ _COLOURS = "RdBu_r"
 _VIEWS = [("left", "lateral"), ("right", "lateral"), ("left", "medial"), ("right", "medial")]
 
 
-def vertex_values(voxels: pd.DataFrame, values: np.ndarray, hemi: str) -> np.ndarray:
+def _vertex_values(voxels: pd.DataFrame, values: np.ndarray, hemi: str) -> np.ndarray:
     """Return the mean value of the voxels at each vertex of a hemisphere, NaN where there is none, float64 (10242,).
 
     `voxels`: `voxel` (position in `values`), `hemi`, `vertex`, of one subject. A voxel whose value is NaN counts as
@@ -31,9 +31,9 @@ def vertex_values(voxels: pd.DataFrame, values: np.ndarray, hemi: str) -> np.nda
         raise BadInput(f"voxels.parquet: voxel {voxel.max()} has no score; there are {len(values)}")
     if len(here) and (vertex.min() < 0 or vertex.max() >= N_VERTICES):
         raise BadInput(f"voxels.parquet: vertex {vertex.max()} is not one of fsaverage5's {N_VERTICES}")
-    known = np.isfinite(values[voxel])
-    sums = np.bincount(vertex[known], weights=values[voxel[known]], minlength=N_VERTICES)
-    counts = np.bincount(vertex[known], minlength=N_VERTICES)
+    finite = np.isfinite(values[voxel])
+    sums = np.bincount(vertex[finite], weights=values[voxel[finite]], minlength=N_VERTICES)
+    counts = np.bincount(vertex[finite], minlength=N_VERTICES)
     return np.divide(sums, counts, out=np.full(N_VERTICES, np.nan), where=counts > 0)
 
 
@@ -44,19 +44,18 @@ def cortex_figure(
 
     `label` stands beside the colours.
     """
-    with figure(5.0, 4.0) as made:
-        made.set_layout_engine("none")
+    with figure(5.0, 4.0) as canvas:
+        canvas.set_layout_engine("none")
         for place, (hemi, view) in enumerate(_VIEWS):
             left, bottom = 0.43 * (place % 2) - 0.05, 0.45 * (1 - place // 2) - 0.08
-            axes = made.add_axes((left, bottom, 0.52, 0.62), projection="3d")
+            axes = canvas.add_axes((left, bottom, 0.52, 0.62), projection="3d")
             axes.patch.set_alpha(0)  # neighbours overlap, so that the brains fill their quarters
-            _draw(made, axes, vertex_values(voxels, values, hemi), (hemi, view, limit))
-        _colour_bar(made, limit, label)
-        titled(made, title, 56)
-        return png(made)
+            _draw(canvas, axes, _vertex_values(voxels, values, hemi), (hemi, view, limit))
+        _colour_bar(canvas, limit, label)
+        return png(canvas, title, 56)
 
 
-def _draw(made: Figure, axes: object, values: np.ndarray, view: tuple[str, str, float]) -> None:
+def _draw(canvas: Figure, axes: object, values: np.ndarray, view: tuple[str, str, float]) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")  # nilearn imports pyplot, which would look for a screen
@@ -78,7 +77,7 @@ def _draw(made: Figure, axes: object, values: np.ndarray, view: tuple[str, str, 
             vmax=limit,
             colorbar=False,
             axes=axes,
-            figure=made,
+            figure=canvas,
         )
 
 
@@ -87,9 +86,9 @@ def _background(depth: np.ndarray) -> np.ndarray:
     return np.where(depth > 0, 0.38, 0.18)
 
 
-def _colour_bar(made: Figure, limit: float, label: str) -> None:
+def _colour_bar(canvas: Figure, limit: float, label: str) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    axes = made.add_axes((0.87, 0.28, 0.02, 0.4))
-    made.colorbar(ScalarMappable(Normalize(-limit, limit), _COLOURS), cax=axes, label=label)
+    axes = canvas.add_axes((0.87, 0.28, 0.02, 0.4))
+    canvas.colorbar(ScalarMappable(Normalize(-limit, limit), _COLOURS), cax=axes, label=label)

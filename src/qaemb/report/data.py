@@ -1,16 +1,22 @@
-"""What the report shows, gathered: plain numbers and tables, no paths, nothing of how it will look.
+"""What the report shows, as plain numbers and tables that say nothing about the page's look.
 
-The findings as tidy tables: what `dvc plots`, a spreadsheet and the page's own tables read.
+Parts that come from one stage have a `read`, which returns None if the stage has not run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from qaemb.encoding.interpretation import ALL
+from qaemb.errors import BadInput
+from qaemb.files import read_json, read_table
+from qaemb.questions.sets import read_set_file
 
 SCORE_NUMBERS = [
     "mean_r",
@@ -58,6 +64,24 @@ class DatasetFacts:
     trs: int
     subjects: Mapping[str, Mapping[str, Any]]
 
+    @classmethod
+    def read(cls, name: str, folder: Path) -> DatasetFacts:
+        """Return the facts in `dataset/summary.json`."""
+        summary = read_json(folder / "summary.json")
+        try:
+            return cls(
+                name=name,
+                n_train=int(summary["stories"]["train"]),
+                n_test=int(summary["stories"]["test"]),
+                test_stories=tuple(summary["test_stories"]),
+                words=int(summary["words"]),
+                sentences=int(summary["sentences"]),
+                trs=int(summary["trs"]),
+                subjects=summary["subjects"],
+            )
+        except (KeyError, TypeError) as error:
+            raise BadInput(f"{folder / 'summary.json'} lacks {error}; run `qaemb dataset` again") from error
+
 
 @dataclass(frozen=True)
 class QuestionFacts:
@@ -66,6 +90,19 @@ class QuestionFacts:
     n_accepted: int
     n_rejected: int
     sets: Mapping[str, int]
+
+    @classmethod
+    def read(cls, folder: Path) -> QuestionFacts | None:
+        """Return how many questions there are, by set; None if the stage `questions` has not run."""
+        if not (folder / "questions.parquet").exists():
+            return None
+        rejected = folder / "rejected.csv"
+        sizes = read_table(folder / "sets.parquet", ["set"])["set"].value_counts(sort=False)
+        return cls(
+            n_accepted=len(read_table(folder / "questions.parquet", ["question_id"])),
+            n_rejected=len(_read_csv(rejected)) if rejected.exists() else 0,
+            sets={str(name): int(size) for name, size in sizes.items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -78,16 +115,16 @@ class Histogram:
 
 @dataclass(frozen=True)
 class DriftFacts:
-    """How a job's answers compare with their reference: what was found, in a sentence, and the page that shows it."""
+    """How a job's answers compare with their reference: the result in a sentence, and the page that shows it."""
 
-    said: str
+    sentence: str
     beyond_limits: bool
     page: str | None  # relative to the report
 
 
 @dataclass(frozen=True)
 class JobFacts:
-    """One answer matrix: what answered, how fast, how the answers look, what validation and gold say of them."""
+    """One answer matrix: what answered, how the answers look, what validation and gold say of them."""
 
     job: str
     answerer: str
@@ -103,7 +140,6 @@ class JobFacts:
     key: str | None = None
     model_digest: str | None = None
     prompt: str | None = None
-    cells_per_s: float | None = None  # None: all cells came from the store
     n_checks: int = 0
     grades: pd.DataFrame | None = None  # GRADE_COLUMNS; None without gold
     data_docs: str | None = None  # relative to the report
@@ -131,11 +167,26 @@ class JobFacts:
 
 @dataclass(frozen=True)
 class Selection:
-    """Question selection on one space: the score by size (CURVE_COLUMNS) and the questions that were chosen."""
+    """Question selection on one space: the score by size (CURVE_COLUMNS) and the selected questions."""
 
     space: str
     curve: pd.DataFrame
-    chosen: tuple[str, ...]
+    question_names: tuple[str, ...]
+
+    @classmethod
+    def read(cls, space: str, folder: Path, set_file: Path) -> Selection | None:
+        """Return a space's curve (mean and range over subjects) and its questions; None if `select` has not run."""
+        path = folder / "curve.csv"
+        if not path.exists():
+            return None
+        curve = _read_csv(path)
+        missing = {"method", "n_questions", "r"} - set(curve)
+        if missing:
+            raise BadInput(f"{path} lacks the columns {sorted(missing)}; run `qaemb select --space {space}` again")
+        names = (read_set_file(set_file).names or ()) if set_file.exists() else ()
+        groups = curve.groupby(["method", "n_questions"], sort=False)["r"]
+        spread = pd.DataFrame({"r": groups.mean(), "r_low": groups.min(), "r_high": groups.max()}).reset_index()
+        return cls(space, spread.assign(space=space)[CURVE_COLUMNS], names)
 
 
 @dataclass(frozen=True)
@@ -146,10 +197,25 @@ class CortexMap:
     voxels: pd.DataFrame
     r: np.ndarray
 
+    @classmethod
+    def read(cls, voxels: Path, scores: Path) -> tuple[CortexMap, ...]:
+        """Return a map per subject from `dataset/voxels.parquet` and a model's `scores.parquet`; none if one lacks."""
+        if not voxels.exists() or not scores.exists():
+            return ()
+        places, table = read_table(voxels), read_table(scores, ["subject", "voxel", "r"])
+        maps = []
+        for subject, part in table.groupby("subject", sort=False):
+            where = places.loc[places["subject"] == subject, ["voxel", "hemi", "vertex"]]
+            if len(where):
+                r = np.full(int(max(part["voxel"].max(), where["voxel"].max())) + 1, np.nan)
+                r[part["voxel"].to_numpy()] = part["r"].to_numpy()
+                maps.append(cls(str(subject), where.reset_index(drop=True), r))
+        return tuple(maps)
+
 
 @dataclass(frozen=True)
 class Interpretation:
-    """What one encoding model means: QUESTION_COLUMNS over all voxels, larger sets, and the questions' redundancy.
+    """The interpretation of one encoding model: QUESTION_COLUMNS over all voxels, larger sets, questions' redundancy.
 
     `sets`: `subject`, `kind` ("cluster"/"space"), `name`, `n_features`, `unique_r` with interval and q. `clusters`
     (`question`, `cluster`, `size`, `representative`, `nearest`, `r`) and `r` (n, n) are in the dendrogram's order.
@@ -160,6 +226,26 @@ class Interpretation:
     sets: pd.DataFrame
     clusters: pd.DataFrame
     r: np.ndarray
+
+    @classmethod
+    def read(cls, model: str, folder: Path) -> Interpretation | None:
+        """Return the results of the stage `interpret` over all voxels; None if it has not run for this model."""
+        if not folder.exists():
+            return None
+        questions, sets, clusters = (_read_csv(folder / f"{name}.csv") for name in ("questions", "sets", "clusters"))
+        missing = {*QUESTION_COLUMNS, "scope"} - set(questions)
+        if missing:
+            path = folder / "questions.csv"
+            raise BadInput(f"{path} lacks the columns {sorted(missing)}; run `qaemb interpret --name {model}` again")
+        r = read_table(folder / "redundancy.parquet")
+        places = r.columns.get_indexer(pd.Index(clusters["question"]))
+        return cls(
+            model,
+            questions.loc[questions["scope"] == ALL, QUESTION_COLUMNS].reset_index(drop=True),
+            sets[sets["scope"] == ALL].reset_index(drop=True),
+            clusters,
+            r.to_numpy(np.float64)[np.ix_(places, places)],
+        )
 
 
 @dataclass(frozen=True)
@@ -191,19 +277,69 @@ class Findings:
         values = self.scores.loc[self.scores["model"] == model, "mean_r"].dropna()
         return float(values.mean()) if len(values) else None
 
+    def score_table(self) -> pd.DataFrame:
+        """Return a row per subject and encoding model: the scores; `vs_BASELINE`, `_low`, `_high` where compared."""
+        table = self.scores
+        for baseline, pairs in self.pairs.groupby("baseline", sort=False):
+            name = f"vs_{baseline}"
+            columns = {"difference": name, "low": f"{name}_low", "high": f"{name}_high"}
+            wide = pairs.rename(columns=columns)[["subject", "model", *columns.values()]]
+            table = table.merge(wide, on=["subject", "model"], how="left")
+        return table
 
-def score_table(findings: Findings) -> pd.DataFrame:
-    """Return a row per subject and encoding model: the scores, and `vs_BASELINE`, `_low`, `_high` where compared."""
-    table = findings.scores
-    for baseline, pairs in findings.pairs.groupby("baseline", sort=False):
-        name = f"vs_{baseline}"
-        columns = {"difference": name, "low": f"{name}_low", "high": f"{name}_high"}
-        wide = pairs.rename(columns=columns)[["subject", "model", *columns.values()]]
-        table = table.merge(wide, on=["subject", "model"], how="left")
-    return table
+    def curve_table(self) -> pd.DataFrame:
+        """Return CURVE_COLUMNS over all spaces that questions were selected on."""
+        curves = [selection.curve for selection in self.selections]
+        return pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=CURVE_COLUMNS)
 
 
-def curve_table(findings: Findings) -> pd.DataFrame:
-    """Return CURVE_COLUMNS over all spaces that questions were selected on."""
-    curves = [selection.curve for selection in findings.selections]
-    return pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=CURVE_COLUMNS)
+def read_scores(metrics: Mapping[str, Path]) -> pd.DataFrame:
+    """Return SCORE_COLUMNS, a row per subject and encoding model, from `reports/metrics/encode/MODEL.json`.
+
+    Models whose file is absent are left out.
+    """
+    rows = [
+        {"subject": subject, "model": model, **values}
+        for model, path in metrics.items()
+        if path.exists()
+        for subject, values in read_json(path).items()
+    ]
+    table = pd.DataFrame(rows, columns=SCORE_COLUMNS)
+    return table.assign(**table[SCORE_NUMBERS].apply(pd.to_numeric, errors="coerce"))
+
+
+def read_tasks(metrics: Mapping[str, tuple[str, str, Path]]) -> pd.DataFrame:
+    """Return TASK_COLUMNS, a row per task and method, from task -> its kind, main metric and metrics file.
+
+    Tasks whose file is absent are left out; so are methods without the metric.
+    """
+    rows = []
+    for task, (kind, metric, path) in metrics.items():
+        methods = read_json(path) if path.exists() else {}
+        for method, values in methods.items():
+            if isinstance(values, dict) and metric in values:
+                ends = (values.get(f"{metric}_{end}") for end in ("low", "high"))
+                rows.append((task, kind, method, metric, values[metric], *ends))
+    return pd.DataFrame(rows, columns=TASK_COLUMNS)
+
+
+def read_importance(folders: Mapping[str, Path], n: int) -> pd.DataFrame:
+    """Return IMPORTANCE_COLUMNS, the `n` most important questions of each model and subject; the highest becomes 1."""
+    tables = []
+    for model, folder in folders.items():
+        path = folder / "importance.csv"
+        if not path.exists():
+            continue
+        for subject, table in _read_csv(path).groupby("subject", sort=False):
+            top = table.nlargest(n, "importance").rename(columns={"feature": "name"})
+            scale = top["importance"].max() or 1.0
+            scaled = {"importance": top["importance"] / scale, "signed": top["signed"] / scale}
+            tables.append(top.assign(model=model, subject=subject, **scaled)[IMPORTANCE_COLUMNS])
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=IMPORTANCE_COLUMNS)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, keep_default_na=True)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} can't be read as a table: {error}; run `dvc repro` to make it again") from error

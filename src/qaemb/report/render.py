@@ -1,7 +1,4 @@
-"""The page: findings and figures in, one HTML text out that needs no other file, no network and no JavaScript.
-
-What training changed: a trained student beside the zero-shot form of it, question by question, against gold.
-"""
+"""The page: findings and figures in, one HTML text out that needs no other file, no network and no JavaScript."""
 
 from __future__ import annotations
 
@@ -14,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from qaemb.encoding.scores import ALPHA
-from qaemb.report.data import Findings, Interpretation, JobFacts, score_table
-from qaemb.report.draw import file_name
+from qaemb.report.data import Findings, Interpretation, JobFacts
+from qaemb.report.figures import file_name
 from qaemb.report.sentences import grade_in_words, needs_real_model, sentences
 
 _CLUSTERS = 5  # clusters of questions listed for a subject
@@ -23,26 +20,26 @@ _NOTHING = "–"  # what a cell shows where there is no number
 
 
 def render(findings: Findings, figures: Mapping[str, bytes]) -> str:
-    """Return the page; `figures` maps file names (`draw.file_name`) to PNG bytes, which become part of the page."""
+    """Return the page; `figures` maps file names (`figures.file_name`) to PNG bytes, which become part of the page."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader("qaemb.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"number": number, "percent": percent, "thousands": thousands}
+    environment.filters |= {"number": number, "percent": _percent, "thousands": _thousands}
     environment.lstrip_blocks = True
     page = environment.get_template("report.html")
     return page.render(
         f=findings,
-        said=sentences(findings),
+        sentences=sentences(findings),
         needs_real_model=needs_real_model(findings),
         grade_in_words=grade_in_words,
-        taught=taught_changes(findings.jobs),
+        taught=_taught_changes(findings.jobs),
         scores=_score_rows(findings),
         baselines=list(findings.pairs["baseline"].unique()),
-        curve=_rows(pd.concat([s.curve for s in findings.selections])) if findings.selections else [],
+        curve=_rows(findings.curve_table()),
         importance=_importance(findings),
-        interpretations=[_interpretation(found, findings.n_top_questions) for found in findings.interpretations],
+        interpretations=[_interpretation(one, findings.n_top_questions) for one in findings.interpretations],
         tasks=_tasks(findings),
         drawn=lambda *parts: file_name(*parts) in figures,
         image=lambda *parts: _data_uri(figures, file_name(*parts)),
@@ -60,15 +57,15 @@ def number(value: Any, digits: int = 3) -> str:
     return f"{value:.{digits}f}".replace("-", "−")
 
 
-def percent(value: Any) -> str:
+def _percent(value: Any) -> str:
     """Return a share as whole percent, a dash where there is none."""
     return _NOTHING if number(value) == _NOTHING else f"{value:.0%}".replace("-", "−")
 
 
-def thousands(value: Any) -> str:
+def _thousands(value: Any) -> str:
     """Return a count with narrow spaces between thousands, a dash where there is none.
 
-    >>> thousands(1234567)
+    >>> _thousands(1234567)
     '1\\u202f234\\u202f567'
     """
     return _NOTHING if number(value) == _NOTHING else f"{round(value):,}".replace(",", "\u202f")
@@ -76,7 +73,7 @@ def thousands(value: Any) -> str:
 
 def _score_rows(findings: Findings) -> dict[str, list[dict[str, Any]]]:
     """Return subject -> rows of its table, the best model first, each with `bar`, its length in percent."""
-    table = score_table(findings)
+    table = findings.score_table()
     top = table["mean_r"].max()
     return {
         str(subject): [row | {"bar": _bar(row["mean_r"], top)} for row in _rows(part)]
@@ -106,17 +103,19 @@ def _importance(findings: Findings) -> dict[str, list[tuple[str, list[dict[str, 
     return by_model
 
 
-def _interpretation(found: Interpretation, n: int) -> dict[str, Any]:
+def _interpretation(interpretation: Interpretation, n: int) -> dict[str, Any]:
     """Return a model's subjects with their questions that add most, its spaces and larger clusters likewise."""
     subjects = []
-    for subject, own in found.questions.groupby("subject", sort=False):
-        sets = found.sets[found.sets["subject"] == subject]
+    for subject, questions in interpretation.questions.groupby("subject", sort=False):
+        sets = interpretation.sets[interpretation.sets["subject"] == subject]
         spaces = sets[sets["kind"] == "space"].sort_values("unique_r", ascending=False)
         clusters = sets[sets["kind"] == "cluster"].nlargest(_CLUSTERS, "unique_r")
-        top = own.nlargest(n, "unique_r").merge(found.clusters[["question", "nearest", "r"]], on="question")
-        adding = int(((own["unique_r_q"] < ALPHA) & (own["unique_r"] > 0)).sum())
-        subjects.append((str(subject), adding, len(own), _rows(top), _rows(pd.concat([spaces, clusters]))))
-    return {"model": found.model, "subjects": subjects, "n_clusters": int(found.clusters["cluster"].max())}
+        neighbours = interpretation.clusters[["question", "nearest", "r"]]
+        top = questions.nlargest(n, "unique_r").merge(neighbours, on="question")
+        adding = int(((questions["unique_r_q"] < ALPHA) & (questions["unique_r"] > 0)).sum())
+        subjects.append((str(subject), adding, len(questions), _rows(top), _rows(pd.concat([spaces, clusters]))))
+    n_clusters = int(interpretation.clusters["cluster"].max())
+    return {"model": interpretation.model, "subjects": subjects, "n_clusters": n_clusters}
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -127,19 +126,19 @@ def _data_uri(figures: Mapping[str, bytes], name: str) -> str:
     return "data:image/png;base64," + base64.b64encode(figures[name]).decode("ascii")
 
 
-CHANGE_COLUMNS = ["question", "zero_shot", "trained", "change"]
+_CHANGE_COLUMNS = ["question", "zero_shot", "trained", "change"]
 
 
 @dataclass(frozen=True)
-class TaughtChange:
-    """Two jobs on the same sentences, and the AUC of each question in both: CHANGE_COLUMNS, largest change first."""
+class _TaughtChange:
+    """Two jobs on the same sentences, and the AUC of each question in both: _CHANGE_COLUMNS, largest change first."""
 
     trained: str
     zero_shot: str
     table: pd.DataFrame
 
     @property
-    def said(self) -> str:
+    def sentence(self) -> str:
         """The change in a sentence."""
         means, change = self.table.mean(numeric_only=True), self.table["change"]
         better, worse = int((change > 0.005).sum()), int((change < -0.005).sum())
@@ -149,18 +148,18 @@ class TaughtChange:
         )
 
 
-def taught_changes(jobs: Sequence[JobFacts]) -> list[TaughtChange]:
+def _taught_changes(jobs: Sequence[JobFacts]) -> list[_TaughtChange]:
     """Return a change for each graded job of a trained student that has a zero-shot job on the same segmentation."""
     graded = [job for job in jobs if job.engine == "student" and job.grades is not None and job.n_graded]
-    found = []
+    changes = []
     for trained in (job for job in graded if job.student):
         for plain in (job for job in graded if not job.student and job.segmentation == trained.segmentation):
             assert trained.grades is not None
             assert plain.grades is not None
             both = plain.grades[["name", "auc"]].merge(trained.grades[["name", "auc"]], on="name").dropna()
-            both.columns = pd.Index(CHANGE_COLUMNS[:3])
+            both.columns = pd.Index(_CHANGE_COLUMNS[:3])
             both["change"] = both["trained"] - both["zero_shot"]
             if len(both):
                 table = both.sort_values("change", ascending=False, ignore_index=True)
-                found.append(TaughtChange(trained.job, plain.job, table))
-    return found
+                changes.append(_TaughtChange(trained.job, plain.job, table))
+    return changes

@@ -1,4 +1,4 @@
-"""What the numbers mean, in plain sentences: made from the findings alone, so they can't say more than was measured."""
+"""What the numbers mean, in plain sentences that are made from the findings alone."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _READABLE = ("qa", "published")
 
 def sentences(findings: Findings) -> list[str]:
     """Return the sentences of the section "What this means", the most important first."""
-    said = [*_graded(findings), _best(findings), _upper_bound(findings), _readable(findings)]
-    said += [_adding(own) for own in findings.interpretations]
-    said += [_selected(selection) for selection in findings.selections]
-    return [sentence for sentence in said if sentence]
+    lines = [*_graded(findings), _best(findings), _upper_bound(findings), _readable(findings)]
+    lines += [_adding(interpretation) for interpretation in findings.interpretations]
+    lines += [_selected(selection) for selection in findings.selections]
+    return [line for line in lines if line]
 
 
 def needs_real_model(findings: Findings) -> bool:
-    """Return whether some graded answerer does not do its work, so that the page should say how to switch."""
+    """Return whether a graded answerer answers at chance, so that the page should say how to switch to a real model."""
     return any(job.mean_auc is not None and job.mean_auc < _AT_CHANCE for job in findings.jobs)
 
 
@@ -49,10 +49,10 @@ def _graded(findings: Findings) -> list[str]:
 
 def _grade(job: JobFacts) -> str:
     auc = job.mean_auc or 0.0
-    said = f"{job.answerer} {grade_in_words(auc)} (mean AUC {auc:.2f} over {job.n_graded} questions with gold answers)"
+    line = f"{job.answerer} {grade_in_words(auc)} (mean AUC {auc:.2f} over {job.n_graded} questions with gold answers)"
     if auc < _AT_CHANCE:
-        return said + ": treat its features as a demonstration of the pipeline, not as a measurement."
-    return said + "."
+        return line + ": treat its features as a demonstration of the pipeline, not as a measurement."
+    return line + "."
 
 
 def _best(findings: Findings) -> str:
@@ -99,14 +99,14 @@ def _readable(findings: Findings) -> str:
     )
 
 
-def _adding(found: Interpretation) -> str:
-    questions = found.questions
+def _adding(interpretation: Interpretation) -> str:
+    questions = interpretation.questions
     adding = (questions["unique_r_q"] < ALPHA) & (questions["unique_r"] > 0)
     counts = adding.groupby(questions["subject"], sort=False).sum()
     means = questions.groupby("question", sort=False)["unique_r"].mean()
     span = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
     return (
-        f"In {found.model}, {span} of {len(means)} questions add to r what the others cannot, by subject "
+        f"In {interpretation.model}, {span} of {len(means)} questions add to r what the others cannot, by subject "
         f"(q < {ALPHA}); most adds {means.idxmax()}, {means.max():.4f} on average."
     )
 
@@ -117,16 +117,16 @@ def _selected(selection: Selection) -> str:
     if path.empty:
         return ""
     largest = path.iloc[-1]
-    chosen = path[path["n_questions"] == len(selection.chosen)]
-    if chosen.empty:
+    at_size = path[path["n_questions"] == len(selection.question_names)]
+    if at_size.empty:
         return ""
-    size, r = len(selection.chosen), chosen.iloc[0]["r"]
-    said = (
+    size, r = len(selection.question_names), at_size.iloc[0]["r"]
+    line = (
         f"On {selection.space}, the {size} questions chosen on train stories score r {r:.3f} on test stories; "
         f"the largest set on the path, {largest['n_questions']:.0f} questions, scores {largest['r']:.3f}"
     )
     chance = _at_size(selection.curve, size)
-    return said + (f"; {size} questions at random {chance:.3f}." if chance is not None else ".")
+    return line + (f"; {size} questions at random {chance:.3f}." if chance is not None else ".")
 
 
 def _at_size(curve: pd.DataFrame, size: float) -> float | None:

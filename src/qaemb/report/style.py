@@ -42,30 +42,17 @@ def figure(width: float, height: float) -> Iterator[Figure]:
     from matplotlib.figure import Figure
 
     with mpl.rc_context(_STYLE):
-        made = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(made)
-        yield made
+        canvas = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(canvas)
+        yield canvas
 
 
-def png(made: Figure) -> bytes:
-    """Return a figure as PNG bytes: the same figure gives the same bytes."""
-    buffer = io.BytesIO()
-    made.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    return buffer.getvalue()
+def png(canvas: Figure, title: str, width: int) -> bytes:
+    """Return a figure as PNG bytes; the same figure gives the same bytes.
 
-
-def short(name: str, width: int = 34) -> str:
-    """Return a name that fits beside a bar: an overlong one keeps its start and its end.
-
-    >>> short("a_very_long_question_name", 12)
-    'a_very…_name'
+    Its title stands at the top left, broken into lines of at most `width` characters.
     """
-    if len(name) <= width:
-        return name
-    end = (width - 1) // 2
-    return f"{name[: width - 1 - end]}…{name[-end:]}"
-
-
-def titled(made: Figure, title: str, width: int) -> None:
-    """Put a title at a figure's top left, broken into lines of at most `width` characters."""
-    made.suptitle("\n".join(textwrap.wrap(title, width)) or title, x=0.01, ha="left")
+    canvas.suptitle("\n".join(textwrap.wrap(title, width)) or title, x=0.01, ha="left")
+    buffer = io.BytesIO()
+    canvas.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+    return buffer.getvalue()

@@ -6,8 +6,8 @@ from qaemb.serving.forgotten import forget
 from qaemb.serving.historical import historical_features
 from qaemb.serving.history import read_history, version_rows
 from qaemb.serving.lookup import ServedFeatures, features_for
-from qaemb.serving.manifest import Manifest, Version, find_version, read_manifest, version_id, write_manifest
-from qaemb.serving.repository import all_versions, open_store
+from qaemb.serving.manifest import Manifest, Version, all_versions, read_manifest, write_manifest
+from qaemb.serving.repository import open_store
 
 __all__ = [
     "Manifest",
@@ -18,14 +18,12 @@ __all__ = [
     "build_store",
     "feast_objects",
     "features_for",
-    "find_version",
     "forget",
     "historical_features",
     "open_store",
     "push_source_name",
     "read_history",
     "read_manifest",
-    "version_id",
     "version_rows",
     "write_manifest",
 ]

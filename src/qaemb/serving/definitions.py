@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from qaemb.serving.history import ARRAY_FILE, version_file
+from qaemb.serving.history import ARRAY_FILE
 from qaemb.serving.manifest import ARRAY, ENTITY, TIMESTAMP, Manifest, Version
 
 TAGS = {"made_by": "qaemb"}
-"""By these it is known in a registry that others use, too, what may be replaced."""
+"""The tags of qaemb's objects. Others may use the same registry; only objects with these tags are replaced there."""
 
 # Feast rebuilds an on-demand view's function from its source text in every other process, so the text has to stand
 # alone: no closure, no import. It is also called with a one-element array when the view is applied, and with None in
@@ -36,10 +36,10 @@ def push_source_name(version: str) -> str:
     return f"new_answers_{version}"
 
 
-def naming_source(names: list[str]) -> str:
+def _naming_source(names: list[str]) -> str:
     """Return the Python source of the function that turns arrays of margins into named columns.
 
-    >>> print(naming_source(["food", "motion"]).splitlines()[2].strip())
+    >>> print(_naming_source(["food", "motion"]).splitlines()[2].strip())
     names = ['food', 'motion']
     """
     return _NAMING.format(names=list(names))
@@ -53,8 +53,9 @@ def feast_objects(manifest: Manifest | None, versions: Sequence[Version] = ()) -
     view, also while a store on a server goes from one to the next. `answers_V` serves one array per segment, online and
     offline, `questions_V` names the array's elements on demand, `new_answers_V` takes new ones.
 
-    A service `SET` offers a set's questions, in its order. A service `SET_v_HASH` offers one of `versions`: from the
-    array where that has its questions, else offline only, from a view `history_HASH` with a feature per question.
+    A service `SET` offers a set's questions, in its order. A service `SET_v_HASH` offers one of `versions`. It reads
+    the array if that has all questions of the version; else it is offline only, and reads a view `history_HASH` with a
+    feature per question.
     """
     if manifest is None:
         return {}
@@ -91,8 +92,12 @@ def feast_objects(manifest: Manifest | None, versions: Sequence[Version] = ()) -
     }
 
 
-def array_view(version: str, segment: Any, source: Any, ttl_days: float = 0.0) -> Any:
-    """Return the view of the array with this version."""
+def former_array_views(versions: Sequence[str]) -> list[Any]:
+    """Return the views of the arrays with these versions, as they were when the arrays were published."""
+    return [_array_view(version, _entity(), _array_source(version)) for version in versions]
+
+
+def _array_view(version: str, segment: Any, source: Any, ttl_days: float = 0.0) -> Any:
     from feast import FeatureView, Field
     from feast.types import Array, Float32, String
 
@@ -107,15 +112,13 @@ def array_view(version: str, segment: Any, source: Any, ttl_days: float = 0.0) -
     )
 
 
-def entity() -> Any:
-    """Return the entity that all views are about."""
+def _entity() -> Any:
     from feast import Entity, ValueType
 
     return Entity(name=ENTITY, join_keys=[ENTITY], value_type=ValueType.STRING, description="hash of a text")
 
 
-def array_source(version: str) -> Any:
-    """Return the file of the array's past."""
+def _array_source(version: str) -> Any:
     from feast import FileSource
 
     return FileSource(name=f"answers_file_{version}", path=f"data/{ARRAY_FILE}", timestamp_field=TIMESTAMP)
@@ -124,19 +127,17 @@ def array_source(version: str) -> Any:
 def _array_objects(manifest: Manifest) -> tuple[Any, Any, Any]:
     from feast import PushSource
 
-    segment = entity()
-    pushed = PushSource(name=push_source_name(manifest.version), batch_source=array_source(manifest.version))
-    return segment, pushed, array_view(manifest.version, segment, pushed, manifest.ttl_days)
+    segment = _entity()
+    pushed = PushSource(name=push_source_name(manifest.version), batch_source=_array_source(manifest.version))
+    return segment, pushed, _array_view(manifest.version, segment, pushed, manifest.ttl_days)
 
 
 def _history_view(version: Version, segment: Any, ttl_days: float) -> Any:
     from feast import FeatureView, Field, FileSource
     from feast.types import Float32, String
 
-    source = FileSource(
-        name=f"history_file_{version.id}", path=f"data/{version_file(version.id)}", timestamp_field=TIMESTAMP
-    )
-    columns = (Field(name=own.name, dtype=Float32, description=own.text) for own in version.questions)
+    source = FileSource(name=f"history_file_{version.id}", path=f"data/{version.file}", timestamp_field=TIMESTAMP)
+    columns = (Field(name=question.name, dtype=Float32, description=question.text) for question in version.questions)
     return FeatureView(
         name=f"history_{version.id}",
         entities=[segment],
@@ -153,7 +154,7 @@ def _named_view(manifest: Manifest, array_view: Any) -> Any:
     from feast.transformation.python_transformation import PythonTransformation
     from feast.types import Float64
 
-    source = naming_source(manifest.names)
+    source = _naming_source(manifest.names)
     namespace: dict[str, Any] = {}
     exec(source, namespace)  # the text that Feast stores and runs, so that this process runs the same
     return OnDemandFeatureView(

@@ -1,9 +1,10 @@
-"""Building and opening the Feast store of a feature repository.
+"""Building the Feast store of a feature repository.
 
-What is published is kept twice. `history/` is what the stage `publish` adds to, and travels with DVC. `data/` is what
-Feast reads on this machine: everything in `history/`, and the texts that were pushed here, under every version; each
-publication builds it anew beside the old one and swaps the two. An online store on a server can't be swapped: there the
-new array gets a view of its own, by its version, and the services go over to it when all of its rows are there.
+Published answers are in two folders. The stage `publish` adds to `history/`, which travels with DVC. Feast reads
+`data/`, which belongs to one machine: it has everything in `history/` and the texts that were pushed here, under every
+version. Each publication builds a new `data/` beside the old one and swaps the two. An online store on a server can't
+be swapped: there the new array gets a view of its own, named by its version, and the services go over to it when all of
+its rows are there.
 """
 
 from __future__ import annotations
@@ -21,10 +22,9 @@ from numpy.typing import NDArray
 
 from qaemb.answers.blocks import UNKNOWN_TIME
 from qaemb.files import atomic_folder, read_json, write_json
-from qaemb.serving.definitions import array_view_name, feast_objects
-from qaemb.serving.forgotten import finish_forgetting, keep_forgotten, read_forgotten
+from qaemb.serving.definitions import TAGS, array_view_name, feast_objects, former_array_views
+from qaemb.serving.forgotten import Forgotten
 from qaemb.serving.history import (
-    HISTORY,
     history_keys,
     history_table,
     merged,
@@ -35,26 +35,17 @@ from qaemb.serving.history import (
     write_offline,
 )
 from qaemb.serving.manifest import (
+    HISTORY,
     TIMESTAMP,
     Manifest,
     Version,
-    joined,
+    add_versions,
+    all_versions,
     read_manifest,
     read_versions,
     write_manifest,
-    write_versions,
 )
-from qaemb.serving.repository import (
-    CONFIG,
-    all_versions,
-    exclusive,
-    is_local,
-    is_local_registry,
-    open_store,
-    plain_server_errors,
-    quiet,
-    switch_server,
-)
+from qaemb.serving.repository import CONFIG, exclusive, open_store, plain_server_errors, quiet
 
 _SUPERSEDED = "superseded.json"
 
@@ -68,37 +59,36 @@ def build_store(
 ) -> int:
     """Publish margins (float32, segments x questions) and return how many rows of history are new.
 
-    `answered` says when each segment's row was complete (UTC; None: not known). Only what differs from the history is
-    added to it. `repo/data` is replaced by a store with all of it, or left as it is. A `feast serve` that runs keeps
-    the old store until it is started again.
+    `answered` is the time at which each segment's row was complete (UTC; None: no times). Only cells that differ from
+    the history are added to it. `repo/data` is replaced by a store with the whole history; on an error it stays as it
+    is. A `feast serve` that runs serves the old store until it is started again.
     """
     config = open_store(repo).config
     times = np.full(len(segments), UNKNOWN_TIME) if answered is None else answered
     with exclusive(repo):
-        finish_forgetting(repo)
-        gone = read_forgotten(repo)
-        rows = without(history_table(segments, times, manifest.question_ids, margins), gone)
-        old = without(
-            read_history(repo / HISTORY, manifest.answerer_key), gone
-        )  # `dvc checkout` may have brought it back
+        forgotten = Forgotten(repo)
+        forgotten.finish()
+        rows = without(history_table(segments, times, manifest.question_ids, margins), forgotten.segments)
+        # `dvc checkout` may have brought a forgotten segment back.
+        old = without(read_history(repo / HISTORY, manifest.answerer_key), forgotten.segments)
         new = merged(old, rows)
-        on_server = not (is_local(config) and is_local_registry(config))
+        on_server = not (_is_local(config) and _is_local_registry(config))
         superseded = _superseded(repo, manifest) if on_server else []
-        if on_server and (repo / "data").exists():  # so that a kill from here on leaves no array that nobody knows of
+        if on_server and (repo / "data").exists():  # after a kill the next publication finds the new array in this list
             write_json(repo / "data" / _SUPERSEDED, [*superseded, manifest.version])
         _replace_data(repo, config, manifest, new, superseded)
         if on_server:
             _switch_server(repo, manifest, superseded)
-        # Last, so that what travels was published; after a kill before, publishing again comes to the same.
+        # Last: `history/` then has only what was published. After a kill, publishing again gives the same result.
         write_history(repo / HISTORY, manifest.answerer_key, new)
-        write_versions(repo / HISTORY, joined(read_versions(repo / HISTORY), manifest.versions))
+        add_versions(repo / HISTORY, manifest.versions)
     return len(new) - len(old)
 
 
 def _replace_data(repo: Path, config: Any, manifest: Manifest, published: pd.DataFrame, superseded: list[str]) -> None:
-    """Swap in a folder data/ with all that is known and the history of what is published now."""
-    histories = _everything(repo, manifest.answerer_key, published)
-    versions = joined(all_versions(repo), manifest.versions)
+    """Swap in a new folder data/. `published` is the history of the manifest's answerer that is going to travel."""
+    histories = _all_histories(repo, manifest.answerer_key, published)
+    versions = all_versions(repo, *manifest.versions)
     with atomic_folder(repo / "data") as folder:
         scratch = folder / "scratch"
         data = scratch / "data"
@@ -106,14 +96,14 @@ def _replace_data(repo: Path, config: Any, manifest: Manifest, published: pd.Dat
         _write_config(repo, config, scratch)
         for key, history in histories.items():
             write_history(data / HISTORY, key, history)
-        write_versions(data, versions)
-        keep_forgotten(repo, data)
+        add_versions(data, versions)
+        Forgotten(repo).copy_to(data)
         if superseded:
             write_json(data / _SUPERSEDED, superseded)
         write_offline(data, manifest, versions, histories)
         with plain_server_errors(repo):
             _apply_and_materialise(scratch, manifest, versions, histories[manifest.answerer_key])
-        if not is_local_registry(config):
+        if not _is_local_registry(config):
             (data / "registry.db").unlink()
         for path in data.iterdir():
             os.replace(path, folder / path.name)
@@ -121,25 +111,28 @@ def _replace_data(repo: Path, config: Any, manifest: Manifest, published: pd.Dat
         write_manifest(folder, manifest)
 
 
-def _everything(repo: Path, answerer_key: str, published: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return all that is known, by answerer key: published, pushed here, and pushed through Feast's own commands.
+def _all_histories(repo: Path, answerer_key: str, published: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return each answerer's history: published answers, and those pushed here, also through Feast's own commands.
 
     `published` is the history of `answerer_key` that is going to travel.
     """
-    gone, data = read_forgotten(repo), repo / "data"
+    data = repo / "data"
     keys = {*history_keys(repo / HISTORY), *history_keys(data / HISTORY)} - {answerer_key}
-    found = {key: merged(read_history(data / HISTORY, key), read_history(repo / HISTORY, key)) for key in sorted(keys)}
-    found[answerer_key] = merged(read_history(data / HISTORY, answerer_key), published)
+    histories = {
+        key: merged(read_history(data / HISTORY, key), read_history(repo / HISTORY, key)) for key in sorted(keys)
+    }
+    histories[answerer_key] = merged(read_history(data / HISTORY, answerer_key), published)
     served = read_manifest(repo)
-    # Folders from before there were versions are left out: their rows have no times.
-    if served is not None and served.answerer_key in found and read_versions(data):
-        found[served.answerer_key] = merged(found[served.answerer_key], read_arrays(data, served))
-    return {key: without(history, gone) for key, history in found.items()}
+    # A folder without versions.json is older than versions: its rows have no times and are left out.
+    if served is not None and served.answerer_key in histories and read_versions(data):
+        histories[served.answerer_key] = merged(histories[served.answerer_key], read_arrays(data, served))
+    forgotten = Forgotten(repo).segments
+    return {key: without(history, forgotten) for key, history in histories.items()}
 
 
 def _write_config(repo: Path, config: Any, scratch: Path) -> None:
-    """Write the configuration by which a store is built in `scratch`: with a registry of its own in any case."""
-    if is_local_registry(config):
+    """Write the configuration for building a store in `scratch`, whose registry is a file there in any case."""
+    if _is_local_registry(config):
         shutil.copy(repo / CONFIG, scratch)
         return
     values = yaml.safe_load((repo / CONFIG).read_text(encoding="utf-8"))
@@ -160,16 +153,40 @@ def _apply_and_materialise(repo: Path, manifest: Manifest, versions: Sequence[Ve
 
 
 def _superseded(repo: Path, manifest: Manifest) -> list[str]:
-    """Return the versions of arrays that may still stand on a server and are not served any more."""
+    """Return the versions of arrays that may still be on a server and are not served any more."""
     path, served = repo / "data" / _SUPERSEDED, read_manifest(repo)
     old = read_json(path) if path.exists() else []
     return [name for name in dict.fromkeys([*old, *([served.version] if served else [])]) if name != manifest.version]
 
 
 def _switch_server(repo: Path, manifest: Manifest, superseded: list[str]) -> None:
-    """Let services on a server go over to the new array, then drop old ones; a kill leaves this to the next time."""
+    """Let services on a server go over to the new array, then drop the old arrays.
+
+    In the registry `objects` replace qaemb's former ones. After a kill the next publication does this.
+    """
     store = open_store(repo)
-    objects = feast_objects(manifest, all_versions(repo))
+    objects = list(feast_objects(manifest, all_versions(repo)).values())
     with quiet(), plain_server_errors(repo):
-        switch_server(store, list(objects.values()), superseded)
+        if not _is_local_registry(store.config):
+            names = {feast_object.name for feast_object in objects}
+            listed = [
+                *store.list_feature_services(),
+                *store.list_on_demand_feature_views(),
+                *store.list_feature_views(),
+            ]
+            former = [one for one in listed if TAGS.items() <= one.tags.items() and one.name not in names]
+            store.apply(objects, objects_to_delete=former, partial=False)
+        # The registry does not list the array of a publication that was interrupted.
+        views = former_array_views(superseded)
+        store._get_provider().update_infra(store.project, views, store.list_feature_views(), [], [], True)
     write_json(repo / "data" / _SUPERSEDED, [])
+
+
+def _is_local(config: Any) -> bool:
+    """Return whether the online store is a file of this repository, which is swapped with the folder data/."""
+    return str(config.online_store.type) == "sqlite"
+
+
+def _is_local_registry(config: Any) -> bool:
+    """Return whether the registry is a file of this repository."""
+    return str(config.registry.registry_type) == "file"

@@ -1,4 +1,4 @@
-"""params.yaml as frozen, checked models: one section a stage, no key unknown, every error naming its key."""
+"""params.yaml as frozen, checked models: a section per stage. An unknown key is refused; every error names its key."""
 
 from __future__ import annotations
 
@@ -19,26 +19,42 @@ from qaemb.settings.answers import (
     ServerSettings,
     VllmSettings,
 )
-from qaemb.settings.base import Section
+from qaemb.settings.base import Section, key_of
 from qaemb.settings.data import (
-    BidsSettings,
     DatasetSettings,
     MiniatureSettings,
     QuestionsSettings,
     SegmentationSettings,
 )
-from qaemb.settings.distill import DistillSettings, FinetuneSettings, LmSettings, StudentSettings
+from qaemb.settings.distill import (
+    DistillSettings,
+    FinetuneSettings,
+    HeadsStudent,
+    LmSettings,
+    LmStudent,
+    StudentSettings,
+)
 from qaemb.settings.features import FeaturesSettings, SpaceSettings
 from qaemb.settings.modelling import EncodeSettings, InterpretSettings, SelectSettings
-from qaemb.settings.tasks import DownstreamSettings, PublishSettings, ReportSettings, TaskSettings
+from qaemb.settings.tasks import (
+    ClassificationTask,
+    ClusteringTask,
+    DownstreamSettings,
+    PublishSettings,
+    ReportSettings,
+    RetrievalTask,
+    SimilarityTask,
+    TaskSettings,
+)
 from qaemb.settings.validation import DriftSettings, ValidateSettings
 
 __all__ = [
     "AnswererSettings",
     "AnswersJob",
     "AnswersSettings",
-    "BidsSettings",
     "CascadeSettings",
+    "ClassificationTask",
+    "ClusteringTask",
     "DatasetSettings",
     "DistillSettings",
     "DownstreamSettings",
@@ -46,23 +62,28 @@ __all__ = [
     "EncodeSettings",
     "FeaturesSettings",
     "FinetuneSettings",
+    "HeadsStudent",
     "InterpretSettings",
     "LmSettings",
+    "LmStudent",
     "MiniatureSettings",
     "ModelSettings",
     "PublishSettings",
     "QuestionsSettings",
     "RaySettings",
     "ReportSettings",
+    "RetrievalTask",
     "SegmentationSettings",
     "SelectSettings",
     "ServerSettings",
     "Settings",
+    "SimilarityTask",
     "SpaceSettings",
     "StudentSettings",
     "TaskSettings",
     "ValidateSettings",
     "VllmSettings",
+    "describe_errors",
     "load_settings",
 ]
 
@@ -128,9 +149,9 @@ class Settings(Section):
         return self
 
 
-def _require(name: str, known: dict[str, Any], where: str, section: str) -> None:
-    if name not in known:
-        raise ValueError(f"{where}: `{name}` is not in {section} ({', '.join(known) or 'empty'})")
+def _require(name: str, entries: dict[str, Any], where: str, section: str) -> None:
+    if name not in entries:
+        raise ValueError(f"{where}: `{name}` is not in {section} ({', '.join(entries) or 'empty'})")
 
 
 def load_settings(path: Path = Path("params.yaml")) -> Settings:
@@ -144,15 +165,20 @@ def load_settings(path: Path = Path("params.yaml")) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise BadParameter(_describe(path, error)) from error
+        raise BadParameter(describe_errors(path, error, values)) from error
 
 
-def _describe(path: Path, error: ValidationError) -> str:
+def describe_errors(path: Path, error: ValidationError, values: Any, section: str = "") -> str:
+    """Return a line for each wrong key of `values`: the file, the key (after `section`: `dataset.bids.`), the fault."""
     lines = []
     for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
+        key = (section + key_of(item["loc"], values)).removesuffix(".")
         if item["type"] == "extra_forbidden":
             lines.append(f"{path}: unknown parameter `{key}`; remove it or correct its name")
+        elif item["type"] == "union_tag_invalid":
+            lines.append(f"{path}: {key}.kind: `{item['ctx']['tag']}` is none of {item['ctx']['expected_tags']}")
+        elif item["type"] == "union_tag_not_found":
+            lines.append(f"{path}: {key}.kind: Field required")
         else:
             lines.append(f"{path}: {key + ': ' if key else ''}{item['msg'].removeprefix('Value error, ')}")
     return "\n".join(lines)

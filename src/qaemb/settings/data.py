@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from qaemb.settings.base import Section
 
@@ -21,44 +23,25 @@ class MiniatureSettings(Section):
     n_repeats: list[int] = Field([10, 5, 5], description="repeats of each test story, by subject")
 
 
-class BidsSettings(Section):
-    """How adapter `bids` reads events and fMRIPrep's outputs."""
-
-    derivatives: Path | None = Field(
-        None, description="fMRIPrep's outputs, under dataset.path; default: derivatives/fmriprep if there, else all"
-    )
-    space: str | None = Field(None, description="the space of the images; needed if there are several")
-    mask: Path | None = Field(None, description="a mask for all runs, under dataset.path; default: the runs' own")
-    exclude: list[str] = Field([], description="runs to leave out, as patterns of file names: `sub-03_task-pie_*`")
-    story: Literal["task", "run"] = Field(
-        "task", description="task: a task is a story, further runs of it are repeats; run: every run is a story"
-    )
-    word_column: str = Field("word", description="column of the events that holds the words")
-    trial_type: str = Field("word", description="only events of this trial_type are words, if any has it")
-    onset_tolerance_s: float = Field(0.1, ge=0, description="how far the runs of a story may differ in word onsets")
-    length_tolerance: int = Field(
-        5, ge=0, description="TRs by which runs of a story may differ; they are cut to the shortest"
-    )
-    trim: tuple[int, int] = Field((0, 0), description="TRs to leave out at the start and the end of every run")
-    detrend: bool = Field(True, description="take out a straight line")
-    high_pass_hz: float | None = Field(0.008, gt=0, description="take out slower cosines; null: don't")
-    confounds: list[str] = Field([], description="columns of fMRIPrep's confounds to take out")
-    standardize: bool = Field(True, description="mean 0 and variance 1 per run and voxel")
-
-    @model_validator(mode="after")
-    def _trim_is_not_negative(self) -> BidsSettings:
-        if min(self.trim) < 0:
-            raise ValueError("`trim` counts TRs to leave out, 0 or more")
-        return self
+def _is_section(value: Any) -> Any:
+    if value is None or isinstance(value, Mapping):
+        return value
+    raise PydanticCustomError("extra_forbidden", "Extra inputs are not permitted")
 
 
 class DatasetSettings(Section):
-    """Which stories and responses are read, and how they are split (stage `dataset`)."""
+    """Which stories and responses are read, and how they are split (stage `dataset`).
+
+    An adapter may have a section of its own here, under its name. What may stand in it is said beside the adapter, so
+    `datasets.registry` checks it, and the name of the adapter, before anything is read.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_is_section)]]
 
     name: str
-    adapter: Literal["ds003020", "lebel_pcs", "folder", "bids"]
+    adapter: str
     path: Path
-    bids: BidsSettings = BidsSettings()
     subjects: list[str] = Field(min_length=1)
     test_stories: list[str] = Field(min_length=1)
     train_stories: list[str] | Literal["all", "shared"] = Field(
@@ -74,11 +57,10 @@ class DatasetSettings(Section):
         description="labels that are no words, beyond the marks that are known (docs/datasets.md)",
     )
 
-    @model_validator(mode="after")
-    def _bids_belongs_to_its_adapter(self) -> DatasetSettings:
-        if self.adapter != "bids" and self.bids != BidsSettings():
-            raise ValueError(f"section `bids` belongs to adapter `bids`, not `{self.adapter}`")
-        return self
+    @property
+    def adapter_sections(self) -> dict[str, Any]:
+        """The sections of adapters as they stand in params.yaml, not yet checked."""
+        return self.__pydantic_extra__
 
 
 class SegmentationSettings(Section):

@@ -1,15 +1,12 @@
-"""Settings of NLP tasks on answers: `downstream`.
-
-Settings of what is served and shown: `publish`, `report`.
-"""
+"""Settings of NLP tasks on answers (`downstream`), of what is served (`publish`) and of what is shown (`report`)."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from qaemb.settings.base import Section
+from qaemb.settings.base import KindSection, Section
 
 
 class RetrievalSettings(Section):
@@ -52,32 +49,52 @@ class ClusteringSettings(Section):
     n_random: int = Field(5, ge=1, description="draws of random questions, as a control")
 
 
-class TaskSettings(Section):
-    """One task: a data set, what answers its texts, and what it is compared with."""
+class TaskSettings(KindSection):
+    """One task, of any kind: a data set, what answers its texts, and what it is compared with."""
 
-    kind: Literal["similarity", "retrieval", "classification", "clustering"]
+    kind: str
     data: str = Field(description="file or folder of the data set (docs/tasks.md)")
     answerer: str = Field(description="an answerer of answers.spec")
     set: str = Field("full", description="the questions")
     encoder: str = Field(description="a model of kind encoder: the black box to compare with")
     seed: int = 0
     n_resamples: int = Field(1000, ge=100, description="bootstrap samples behind each interval")
+
+
+class SimilarityTask(TaskSettings):
+    """How alike two texts are."""
+
+    kind: Literal["similarity"]
+
+
+class RetrievalTask(TaskSettings):
+    """Which documents answer a query."""
+
+    kind: Literal["retrieval"]
     retrieval: RetrievalSettings = RetrievalSettings()
+
+
+class ClassificationTask(TaskSettings):
+    """Which label a text has."""
+
+    kind: Literal["classification"]
     classification: ClassificationSettings = ClassificationSettings()
+
+
+class ClusteringTask(TaskSettings):
+    """Which texts belong together."""
+
+    kind: Literal["clustering"]
     clustering: ClusteringSettings = ClusteringSettings()
 
-    @model_validator(mode="after")
-    def _sections_are_of_the_kind(self) -> TaskSettings:
-        for section in ("retrieval", "classification", "clustering"):
-            if section != self.kind and getattr(self, section) != type(self).model_fields[section].default:
-                raise ValueError(f"section `{section}` belongs to kind `{section}`, and this task is `{self.kind}`")
-        return self
+
+_Task = Annotated[SimilarityTask | RetrievalTask | ClassificationTask | ClusteringTask, Field(discriminator="kind")]
 
 
 class DownstreamSettings(Section):
     """Tasks by name (stage `downstream`)."""
 
-    tasks: dict[str, TaskSettings] = Field(default_factory=dict)
+    tasks: dict[str, _Task] = Field(default_factory=dict)
 
 
 class PublishSettings(Section):

@@ -41,10 +41,10 @@ class ValidateSettings(Section):
     def drift_of(self, name: str, job: AnswersJob) -> DriftSettings:
         """Return what holds for a job: its own entry over that of its question set over `default`, key by key."""
         entries = [self.drift[key] for key in (_DEFAULT, job.set, name) if key in self.drift]
-        stated = {key: value for entry in entries for key, value in entry.model_dump(exclude_unset=True).items()}
-        return DriftSettings.model_validate(stated)
+        values = {key: value for entry in entries for key, value in entry.model_dump(exclude_unset=True).items()}
+        return DriftSettings.model_validate(values)
 
     def unknown_drift(self, jobs: dict[str, AnswersJob]) -> list[str]:
         """Return the keys of `drift` that are neither a job, nor a question set of one, nor `default`."""
-        known = {_DEFAULT, *jobs, *(job.set for job in jobs.values())}
-        return [key for key in self.drift if key not in known]
+        names = {_DEFAULT, *jobs, *(job.set for job in jobs.values())}
+        return [key for key in self.drift if key not in names]

@@ -48,9 +48,9 @@ class Job:
 def answers(settings: Settings, workspace: Workspace, job: str, runner: Literal["local", "ray"] = "local") -> None:
     """Write `margin.parquet`, `mass.parquet`, `answered.parquet` and `spec.json` of a job, and its figures in reports/.
 
+    What this run took is in reports/runs/answers/JOB.json; all other files are the same for the same store.
     Only cells that the store lacks are answered, in this process or (`ray`) by the workers of a Ray cluster; the matrix
-    is read from the store alone, so the same store gives the same files. BadParameter or BadInput name what is unknown
-    or wrong, StoreError a damaged block.
+    is read from the store alone. BadParameter or BadInput name what is unknown or wrong, StoreError a damaged block.
     """
     opened = open_job(settings, workspace, job)
     with _runner(settings, workspace, runner) as run:
@@ -68,7 +68,8 @@ def answers(settings: Settings, workspace: Workspace, job: str, runner: Literal[
         write_table(folder / "mass.parquet", _matrix(opened, found.mass))
         write_table(folder / "answered.parquet", _times(opened, answered))
         write_json(folder / "spec.json", job_spec(opened, measured))
-    write_json(workspace.metrics("answers", job), measured | _figures(found, stats))
+    write_json(workspace.metrics("answers", job), measured | _figures(found))
+    write_json(workspace.run_figures("answers", job), _run_figures(stats))
     for line in _outcome(opened, found, stats, measured):
         print(f"answers {job}: {line}")
 
@@ -201,14 +202,16 @@ def _models(job: Job) -> dict[str, Any]:
     return {"members": list(job.models), "model": infos, "model_digest": digests}
 
 
-def _figures(found: Answers, stats: RunStats) -> dict[str, float]:
+def _figures(found: Answers) -> dict[str, float]:
+    return {"cells": found.margin.size, "mean_mass": round(float(found.mass.mean(dtype=np.float64)), 6)}
+
+
+def _run_figures(stats: RunStats) -> dict[str, float]:
     return {
-        "cells": found.margin.size,
         "cells_answered_now": stats.cells,
         "cells_per_s": round(stats.cells_per_s, 2),
         "tokens": stats.tokens,
         "seconds": round(stats.seconds, 2),
-        "mean_mass": round(float(found.mass.mean(dtype=np.float64)), 6),
     }
 
 

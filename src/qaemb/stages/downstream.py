@@ -1,4 +1,4 @@
-"""Stage `downstream`: an NLP task on answers, beside baselines on the same texts."""
+"""Stage `downstream`: evaluate an NLP task on answers, beside baselines on the same texts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from qaemb.answers import Answers, open_answerer
 from qaemb.answers.plan import Wanted
 from qaemb.answers.stored import Stored
-from qaemb.errors import BadParameter
+from qaemb.errors import require
 from qaemb.files import atomic_folder, write_json
 from qaemb.identity import text_id
 from qaemb.models.encoder import Encoder
@@ -25,26 +25,26 @@ from qaemb.workspace import Workspace
 def downstream(settings: Settings, workspace: Workspace, task: str) -> None:
     """Write data/work/downstream/TASK (a CSV a table), the metrics, and an MLflow run a method; print the scores.
 
-    Texts that the store has no answers for are answered and kept. BadParameter for an unknown task, BadInput for what
-    is wrong with its data.
+    Texts without answers in the store are answered, and the answers are stored. BadParameter for an unknown task;
+    BadInput names what is wrong with the data.
     """
-    own = _settings_of(settings, task)
-    result = evaluate(settings, workspace, task, own)
+    spec = require(settings.downstream.tasks, task, "task", "downstream.tasks")
+    result = evaluate(settings, workspace, task, spec)
     metrics = metrics_of(result)
     with atomic_folder(workspace.downstream(task)) as folder:
         for name, table in {"scores": _scores(result), **result.tables}.items():
             table.to_csv(folder / f"{name}.csv", index=False)
     write_json(workspace.metrics("downstream", task), metrics)
-    _log(settings, workspace, task, own, result)
+    _log(settings, workspace, task, spec, result)
     for note in result.notes:
         print(f"downstream {task}: {note}")
-    print(f"downstream {task} ({own.kind}, answers of `{own.answerer}`)\n{_shown(result)}")
+    print(f"downstream {task} ({spec.kind}, answers of `{spec.answerer}`)\n{_shown(result)}")
 
 
-def evaluate(settings: Settings, workspace: Workspace, task: str, own: TaskSettings) -> TaskResult:
-    """Return the scores of a task, which need not be in params.yaml; texts are answered as above."""
-    data = read_task(own, workspace.root / own.data)
-    return evaluate_task(data, _features(settings, workspace, task, own, data.texts), own)
+def evaluate(settings: Settings, workspace: Workspace, task: str, spec: TaskSettings) -> TaskResult:
+    """Return the scores of a task, which need not be in params.yaml; texts are answered as by `downstream`."""
+    data = read_task(spec, workspace.root / spec.data)
+    return evaluate_task(data, _features(settings, workspace, task, spec, data.texts), spec)
 
 
 def metrics_of(result: TaskResult) -> dict[str, Any]:
@@ -52,25 +52,18 @@ def metrics_of(result: TaskResult) -> dict[str, Any]:
     return dict(result.metrics) | {method.name: dict(method.metrics) for method in result.methods}
 
 
-def _settings_of(settings: Settings, task: str) -> TaskSettings:
-    tasks = settings.downstream.tasks
-    if task not in tasks:
-        raise BadParameter(f"no task `{task}` in params.yaml: downstream.tasks ({', '.join(tasks) or 'empty'})")
-    return tasks[task]
-
-
-def _features(settings: Settings, workspace: Workspace, task: str, own: TaskSettings, texts: list[str]) -> Features:
-    questions = list(load_set(workspace.questions, own.set))
-    answers = _answers(settings, workspace, task, own, texts, questions)
-    encoder, kept = Encoder(workspace.model(own.encoder)), workspace.vectors(settings.answers.store)
+def _features(settings: Settings, workspace: Workspace, task: str, spec: TaskSettings, texts: list[str]) -> Features:
+    questions = list(load_set(workspace.questions, spec.set))
+    answers = _answers(settings, workspace, task, spec, texts, questions)
+    encoder, store = Encoder(workspace.model(spec.encoder)), workspace.vectors(settings.answers.store)
     wording = [question.text for question in questions]
     return Features(
         texts,
         questions,
         answers.margin,
         answers.mass,
-        vectors_of(encoder, texts, kept),
-        vectors_of(encoder, wording, kept),
+        vectors_of(encoder, texts, store),
+        vectors_of(encoder, wording, store),
     )
 
 
@@ -78,23 +71,23 @@ def _answers(
     settings: Settings,
     workspace: Workspace,
     task: str,
-    own: TaskSettings,
+    spec: TaskSettings,
     texts: list[str],
     questions: list[Question],
 ) -> Answers:
-    """Return the answers (texts, questions); what the store lacks is answered first."""
-    answerer = open_answerer(own.answerer, settings.answers.spec, workspace.model, workspace.root)
-    stored = Stored(own.answerer, answerer, workspace.store(settings.answers.store))
-    wanted = Wanted(
+    """Return the answers (texts, questions); cells that the store lacks are answered first."""
+    answerer = open_answerer(spec.answerer, settings.answers.spec, workspace.model, workspace.root)
+    stored = Stored(spec.answerer, answerer, workspace.store(settings.answers.store))
+    cells = Wanted(
         [text_id(text) for text in texts],
         texts,
         [question.question_id for question in questions],
         [question.text for question in questions],
     )
-    plans = stored.plan(wanted, settings.answers.block_texts)
+    plans = stored.plan(cells, settings.answers.block_texts)
     print(stored.describe(f"downstream {task}", plans), flush=True)
-    stored.run(wanted, plans, task)
-    return stored.read(wanted)
+    stored.run(cells, plans, task)
+    return stored.read(cells)
 
 
 def _scores(result: TaskResult) -> pd.DataFrame:
@@ -109,13 +102,13 @@ def _shown(result: TaskResult) -> str:
     return table.drop(columns=ends).to_string(index=False, float_format="{:.3f}".format, na_rep="")
 
 
-def _log(settings: Settings, workspace: Workspace, task: str, own: TaskSettings, result: TaskResult) -> None:
+def _log(settings: Settings, workspace: Workspace, task: str, spec: TaskSettings, result: TaskResult) -> None:
     """Write an MLflow run per method, under the run of the task, which holds the tables."""
-    inputs = [workspace.root / own.data, workspace.questions, workspace.model(own.encoder)]
+    inputs = [workspace.root / spec.data, workspace.questions, workspace.model(spec.encoder)]
     tags = data_tags(workspace.root, inputs, [workspace.metrics("downstream", task)])
-    shared: dict[str, Any] = {"task": task, **own.model_dump()}
+    shared: dict[str, Any] = {"task": task, **spec.model_dump()}
     tracker = Tracker(workspace.mlruns)
-    parent = tracker.parent_run("downstream", task, f"{own.kind} {task}", shared, tags)
+    parent = tracker.parent_run("downstream", task, f"{spec.kind} {task}", shared, tags)
     records = [
         RunRecord(f"{task} {method.name}", {**shared, "method": method.name, **method.params}, method.metrics, tags)
         for method in result.methods

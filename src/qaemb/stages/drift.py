@@ -1,7 +1,4 @@
-"""A job's answer matrix, and what it should hold, as the stages that check it read it.
-
-References that answers are compared with: accepting one, looking at what moved, and the check of `validate`.
-"""
+"""References that a job's answers are compared with: accepting one, showing what moved, and the check of `validate`."""
 
 from __future__ import annotations
 
@@ -9,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from qaemb.errors import BadInput, BadMatrix, BadParameter
+from qaemb.answers.approval import matrix_digests
+from qaemb.errors import BadInput, BadMatrix, require
 from qaemb.files import atomic_folder, read_json, read_table
-from qaemb.identity import file_sha256
 from qaemb.questions import load_set
 from qaemb.settings import AnswersJob, DriftSettings, Settings
 from qaemb.validation import Matrix, summarise
@@ -24,10 +21,8 @@ from qaemb.validation.drift import (
     Version,
     compare,
     headline,
-    is_whole,
     printed,
     read_reference,
-    sampled,
     write_reference,
     write_report,
 )
@@ -35,11 +30,8 @@ from qaemb.workspace import Workspace
 
 
 def find_job(settings: Settings, job: str) -> AnswersJob:
-    """Return the job of this name; BadParameter lists those that there are."""
-    if job not in settings.answers.jobs:
-        known = ", ".join(settings.answers.jobs)
-        raise BadParameter(f"no answers job `{job}` in params.yaml: answers.jobs ({known})")
-    return settings.answers.jobs[job]
+    """Return the job of this name; BadParameter lists the jobs that there are."""
+    return require(settings.answers.jobs, job, "answers job", "params.yaml: answers.jobs")
 
 
 def read_matrix(settings: Settings, workspace: Workspace, job: str) -> Matrix:
@@ -57,49 +49,46 @@ def read_matrix(settings: Settings, workspace: Workspace, job: str) -> Matrix:
     return Matrix(tables["margin"], tables["mass"], list(segments["segment_id"]), [item.name for item in questions])
 
 
-_DIGESTED = {"answers_sha256": "margin.parquet", "mass_sha256": "mass.parquet"}
-
-
 @dataclass(frozen=True)
-class Kept:
-    """What a reference keeps: its name, the answers about how many texts at most, and whether these texts' words."""
+class ReferenceSpec:
+    """What a new reference holds: its name, answers to at most `n_texts` texts, and, with `words`, these texts."""
 
     name: str
     n_texts: int = 2000
     words: bool = True
 
 
-def accept(settings: Settings, workspace: Workspace, job: str, kept: Kept, replace: bool = False) -> None:
+def accept(settings: Settings, workspace: Workspace, job: str, spec: ReferenceSpec, replace: bool = False) -> None:
     """Make a job's answers, as they are now, the reference data/references/NAME.
 
     BadMatrix if `validate` has not seen this matrix, or found more against it than drift. BadInput if the reference is
     of another job and `replace` is not given.
     """
-    folder = _folder(workspace, kept.name)
+    folder = _folder(workspace, spec.name)
     find_job(settings, job)
     _require_sound(workspace, job)
-    _require_own(folder, job, replace)
+    _require_same_job(folder, job, replace)
     version = _version(settings, workspace, job, read_matrix(settings, workspace, job))
-    sample = sampled(version, kept.n_texts)
-    if not kept.words:
+    sample = version.sample(spec.n_texts)
+    if not spec.words:
         sample = Version(sample.origin, sample.questions, sample.margin, sample.mass)
     summary = summarise(version.margin, version.mass, settings.validate_.low_mass)
     accepted_at = datetime.now(UTC).isoformat(timespec="seconds")
-    write_reference(Reference(kept.name, accepted_at, sample, summary), folder)
+    write_reference(Reference(spec.name, accepted_at, sample, summary), folder)
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     print(
         f"drift: {folder} is now the reference of {job}: {len(sample.margin):,} of {len(version.margin):,} texts x "
         f"{len(version.questions)} questions, {size:.1f} MB; commit it (or `dvc add` it)"
     )
-    if settings.validate_.drift_of(job, settings.answers.jobs[job]).reference != kept.name:
-        print(f"drift: `validate` compares with it once params.yaml has validate.drift.{job}.reference: {kept.name}")
+    if settings.validate_.drift_of(job, settings.answers.jobs[job]).reference != spec.name:
+        print(f"drift: `validate` compares with it once params.yaml has validate.drift.{job}.reference: {spec.name}")
 
 
 def show(settings: Settings, workspace: Workspace, job: str, against: str) -> None:
     """Print what moved in a job since a reference, and write reports/drift/JOB_vs_NAME/."""
     limits = settings.validate_.drift_of(job, find_job(settings, job))
     matrix = read_matrix(settings, workspace, job)
-    if not is_whole(matrix):
+    if not matrix.is_whole:
         raise BadMatrix(
             f"the matrix of job `{job}` lacks cells or is of another run than its segments and questions; "
             f"`qaemb validate --job {job}` says what is wrong"
@@ -115,13 +104,13 @@ def show(settings: Settings, workspace: Workspace, job: str, against: str) -> No
 def look_for_drift(settings: Settings, workspace: Workspace, job: str, matrix: Matrix) -> Drift | None:
     """Return what moved since the job's reference; None without one, or if the matrix is too bad to be compared."""
     limits = settings.validate_.drift_of(job, find_job(settings, job))
-    if limits.reference is None or not is_whole(matrix):
+    if limits.reference is None or not matrix.is_whole:
         return None
     return _compare(settings, workspace, job, matrix, limits, limits.reference)
 
 
 def drift_message(drift: Drift, docs: Path) -> str:
-    """Return what a user is told where drift stops the pipeline."""
+    """Return the message with which drift stops the pipeline."""
     job, name = drift.now.origin.job, drift.reference.name
     return (
         f"answers job `{job}` drifted from its reference; the stages behind it do not run:\n  {headline(drift)}\n"
@@ -139,18 +128,17 @@ def _compare(
 
 def _version(settings: Settings, workspace: Workspace, job: str, matrix: Matrix) -> Version:
     spec, folder = settings.answers.jobs[job], workspace.answers(job)
-    told = read_json(folder / "spec.json")
+    answers_spec = read_json(folder / "spec.json")
     segments = read_table(workspace.segments(spec.segmentation) / "segments.parquet", ["segment_id", "text"])
     origin = Origin(
         dataset=settings.dataset.name,
         job=job,
         answerer=spec.answerer,
-        key=str(told.get("key", "unknown")),
+        key=str(answers_spec.get("key", "unknown")),
         segmentation=spec.segmentation,
         question_set=spec.set,
         n_segments=len(matrix.margin),
-        answers_sha256=file_sha256(folder / "margin.parquet"),
-        mass_sha256=file_sha256(folder / "mass.parquet"),
+        **matrix_digests(folder),
     )
     texts = dict(zip(segments["segment_id"], segments["text"], strict=True))
     return Version(origin, load_set(workspace.questions, spec.set), matrix.margin, matrix.mass, texts)
@@ -162,7 +150,7 @@ def _folder(workspace: Workspace, name: str) -> Path:
     return workspace.references / name
 
 
-def _require_own(folder: Path, job: str, replace: bool) -> None:
+def _require_same_job(folder: Path, job: str, replace: bool) -> None:
     """Raise BadInput where another job's reference would be overwritten."""
     head = folder / "reference.json"
     if not replace and head.is_file():
@@ -175,9 +163,9 @@ def _require_sound(workspace: Workspace, job: str) -> None:
     """Raise BadMatrix unless `validate` found nothing against the matrix that is there, drift aside."""
     path = workspace.reports / "data_docs" / job / "validation.json"
     verdict = read_json(path) if path.exists() else {}
-    if any(verdict.get(name) != file_sha256(workspace.answers(job) / file) for name, file in _DIGESTED.items()):
+    if not matrix_digests(workspace.answers(job)).items() <= verdict.items():
         raise BadMatrix(f"`validate` has not seen this matrix of `{job}` ({path}); run `qaemb validate --job {job}`")
-    failed = [item for item in verdict["expectations"] if not item["success"]]
-    bad = [item["says"] for item in failed if item["table"] not in DRIFT_TABLES]
-    if bad:
-        raise BadMatrix(f"the matrix of job `{job}` failed validation ({path}): expected that {bad[0]}")
+    for outcome in verdict["expectations"]:
+        if not outcome["success"] and outcome["table"] not in DRIFT_TABLES:
+            says = outcome["says"]
+            raise BadMatrix(f"the matrix of job `{job}` failed validation ({path}): expected that {says}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -16,14 +15,12 @@ from qaemb.answers import CascadeAnswerer, answerer_settings, open_answerer
 from qaemb.answers.plan import Wanted
 from qaemb.answers.stored import Stored
 from qaemb.errors import BadInput, BadParameter
-from qaemb.files import atomic_folder, write_json
+from qaemb.files import atomic_folder, json_value, write_json
 from qaemb.identity import text_id
 from qaemb.settings import AnswererSettings, Settings
 from qaemb.validation import evaluation as ev
-from qaemb.validation.evaluation import sensitivity, sensitivity_summary
-from qaemb.validation.evaluation_text import agreement_text, draw_reliability, scores_text, sensitivity_text
 from qaemb.validation.gold_readers import GoldSource, read_gold
-from qaemb.validation.gold_set import GoldSet, sample
+from qaemb.validation.gold_set import GoldSet
 from qaemb.workspace import Workspace
 
 _MAX_GRID = 200_000_000  # texts x questions that are looked up at once: two float32 grids of 0.8 GB
@@ -63,7 +60,7 @@ def evaluate(settings: Settings, workspace: Workspace, asked: Evaluation) -> Non
         for name in answers
     }
     alike = ev.agreement(gold, answers)
-    spread = sensitivity(gold, answers) if len(asked.prompts) > 1 else None
+    spread = ev.sensitivity(gold, answers) if len(asked.prompts) > 1 else None
     summary = _summary(gold, asked, summaries, alike, spread)
     print(_report(gold, asked, tables, spread, summary))
     folder = workspace.reports / "evaluation" / gold.name
@@ -74,7 +71,7 @@ def evaluate(settings: Settings, workspace: Workspace, asked: Evaluation) -> Non
             spread.to_csv(new / "sensitivity.csv", index=False)
         if not gold.is_rating:
             _write_reliability(new, gold, answers)
-        write_json(new / "summary.json", _plain(summary))
+        write_json(new / "summary.json", json_value(summary, digits=6))
     print(f"evaluate: {gold.n_cells:,} cells of {gold.name}, {len(answers)} answerer(s); more in {folder}")
 
 
@@ -113,7 +110,7 @@ def _gold(workspace: Workspace, asked: Evaluation) -> GoldSet:
     source = GoldSource(Path(asked.gold), asked.questions, workspace.dataset, workspace.questions)
     gold = read_gold(asked.gold, asked.format, source)
     if asked.sample is not None:
-        gold = sample(gold, asked.sample, asked.seed)
+        gold = gold.sample(asked.sample, asked.seed)
     if len(gold.texts) * len(gold.questions) > _MAX_GRID:
         raise BadInput(
             f"{gold.name}: {len(gold.texts):,} texts x {len(gold.questions):,} questions are too many to look up at "
@@ -130,7 +127,7 @@ def _answer(stored: Stored, gold: GoldSet, block_texts: int) -> ev.CellAnswers:
         question_ids=[question.question_id for question in gold.questions],
         questions=[question.text for question in gold.questions],
     )
-    asked = gold.asked()
+    asked = gold.labelled()
     plans = stored.plan(wanted, block_texts, asked)
     print(stored.describe(f"evaluate {gold.name}, {stored.name}", plans), flush=True)
     stored.run(wanted, plans, stored.name)
@@ -153,19 +150,18 @@ def _report(
     summary: dict[str, Any],
 ) -> str:
     """Return what is printed: the answerers' scores, how alike they are, what depends on the prompt."""
-    parts = [scores_text(gold, name, table, summary["answerers"][name]) for name, table in tables.items()]
+    parts = [ev.scores_text(gold, name, table, summary["answerers"][name]) for name, table in tables.items()]
     if len(tables) > 1:
-        parts.append(agreement_text(summary["agreement"]))
+        parts.append(ev.agreement_text(summary["agreement"]))
     if spread is not None:
-        parts.append(sensitivity_text(asked.answerers[0], len(tables), spread, summary["sensitivity"]))
+        parts.append(ev.sensitivity_text(asked.answerers[0], len(tables), spread, summary["sensitivity"]))
     return "\n".join(parts)
 
 
 def _write_reliability(folder: Path, gold: GoldSet, answers: dict[str, ev.CellAnswers]) -> None:
     curves = {name: ev.reliability_table(gold, found) for name, found in answers.items()}
     _joined(curves).to_csv(folder / "reliability.csv", index=False)
-    pooled = {name: curve[curve["name"] == ev.POOLED] for name, curve in curves.items()}
-    draw_reliability(folder / "reliability.png", gold.name, pooled)
+    ev.draw_reliability(folder / "reliability.png", gold.name, curves)
 
 
 def _joined(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -188,15 +184,4 @@ def _summary(
         "agreement": ev.agreement_summary(alike),
         "notes": list(gold.notes),
     }
-    return summary if spread is None else summary | {"sensitivity": sensitivity_summary(spread)}
-
-
-def _plain(value: Any) -> Any:
-    """Return the value for JSON: numbers rounded, NaN as null."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return None if math.isnan(value) else round(value, 6)
-    return value
+    return summary if spread is None else summary | {"sensitivity": ev.sensitivity_summary(spread)}

@@ -1,12 +1,10 @@
-"""Stage `miniature`: generate the default data set from the annotated stories under data/miniature.
+"""The stages that make what answers are bought for, each a function of its name.
 
-Stage `dataset`: read the source that params.yaml names into tables and one file of responses per subject.
-
-Stage `segments`: cut the words of the data set into the segments that are asked about.
-
-Stage `questions`: the bank, checked, as tables.
-
-Stage `model`: turn a model's weights into a local folder with a digest, once.
+- `miniature` generates the default data set from the annotated stories under data/miniature.
+- `dataset` reads the source that params.yaml names into tables and one file of responses per subject.
+- `segments` cuts the words of the data set into the segments that are asked about.
+- `questions` checks the bank and writes it as tables.
+- `model` turns a model's weights into a local folder with a digest, once.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from qaemb.datasets.miniature.generate import generate
 from qaemb.datasets.registry import open_source
 from qaemb.datasets.words import shown_counts
 from qaemb.datasets.write import choose_stories, write_dataset
-from qaemb.errors import BadParameter
+from qaemb.errors import require
 from qaemb.files import atomic_folder, read_table, write_table
 from qaemb.models.folder import make_model
 from qaemb.questions import load_bank, load_sets, screen, write_tables
@@ -44,11 +42,11 @@ def dataset(settings: Settings, workspace: Workspace) -> None:
     split = choose_stories(source, section.subjects, section.test_stories, section.train_stories)
     with atomic_folder(workspace.dataset) as folder:
         summary = write_dataset(source, split, folder)
-    lacking = [f"{subject} lacks {story}" for subject, of in summary["subjects"].items() for story in of["missing"]]
+    missing = [f"{name} lacks {story}" for name, counts in summary["subjects"].items() for story in counts["missing"]]
     print(
         f"dataset {section.name}: {len(split.train)} train and {len(split.test)} test stories, "
         f"{summary['words']} words, {summary['trs']} TRs, {len(split.subjects)} subjects"
-        + (f" ({'; '.join(lacking)})" if lacking else "")
+        + (f" ({'; '.join(missing)})" if missing else "")
     )
     if summary["marks"]:
         print(f"{summary['marks'].total()} labels are marks, no words: {shown_counts(summary['marks'])}")
@@ -64,13 +62,11 @@ def segments(settings: Settings, workspace: Workspace, segmentation: str) -> Non
     BadParameter if the segmentation is not in the section `segments`; BadInput if the data set's tables are missing or
     a story has no words.
     """
-    if segmentation not in settings.segments:
-        known = ", ".join(settings.segments)
-        raise BadParameter(f"no segmentation `{segmentation}` in params.yaml, section segments; there are: {known}")
+    section = require(settings.segments, segmentation, "segmentation", "params.yaml, section segments")
     words, stories, sentences = (
         read_table(workspace.dataset / f"{name}.parquet") for name in ("words", "stories", "sentences")
     )
-    texts, occurrences = segment_tables(words, stories, sentences, settings.segments[segmentation])
+    texts, occurrences = segment_tables(words, stories, sentences, section)
     with atomic_folder(workspace.segments(segmentation)) as folder:
         write_table(folder / "segments.parquet", texts)
         write_table(folder / "occurrences.parquet", occurrences)
@@ -96,7 +92,6 @@ def model(settings: Settings, workspace: Workspace, model: str) -> None:
     BadParameter if the model is not in the section `model`; BadInput if its wheel is not installed (the message has the
     command) or its source holds no usable model.
     """
-    if model not in settings.model:
-        raise BadParameter(f"no model `{model}` in params.yaml, section model; there are: {', '.join(settings.model)}")
-    info = make_model(model, settings.model[model], workspace.model(model))
+    section = require(settings.model, model, "model", "params.yaml, section model")
+    info = make_model(model, section, workspace.model(model))
     print(f"model {model}: {info.kind}, {info.n_parameters:,} parameters, digest {info.digest[:12]}")

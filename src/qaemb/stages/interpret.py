@@ -19,8 +19,7 @@ from qaemb.errors import BadInput, BadParameter
 from qaemb.features.space import Space, join_spaces, read_space
 from qaemb.files import atomic_file, atomic_folder, read_json, read_table, write_json, write_table
 from qaemb.report.brain import cortex_figure
-from qaemb.report.draw import file_name
-from qaemb.report.figures import bars_figure, redundancy_figure
+from qaemb.report.figures import bars_figure, file_name, redundancy_figure
 from qaemb.settings import Settings
 from qaemb.tracking import RunRecord, Tracker, data_tags
 from qaemb.workspace import Workspace

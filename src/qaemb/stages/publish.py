@@ -1,6 +1,7 @@
-"""Stage `publish`: put a validated answer matrix into the feature store; and look features of texts up in it.
+"""Stage `publish`, which puts a validated answer matrix into the feature store, and the command `qaemb features`.
 
-`qaemb features --versions` and `--forget`: what can be asked of the feature store, and taking texts out of it.
+The command looks up the features of texts (and has new texts answered), lists the versions that were published, and
+takes texts out of the store.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from qaemb.answers import Answerer, open_answerer
+from qaemb.answers.approval import require_approved
 from qaemb.answers.blocks import UNKNOWN_TIME
-from qaemb.errors import BadInput, BadMatrix, BadParameter
+from qaemb.errors import BadInput, BadMatrix, require_name
 from qaemb.files import read_json, read_table
-from qaemb.identity import file_sha256
 from qaemb.questions import Question, load_set
 from qaemb.questions.sets import read_set_file
 from qaemb.serving import (
@@ -34,9 +35,9 @@ from qaemb.workspace import Workspace
 
 
 def publish(settings: Settings, workspace: Workspace) -> None:
-    """Serve the matrix and question sets named in params.yaml (publish), and add to the history what is new of them.
+    """Serve the matrix and question sets that params.yaml (`publish`) names, and add their new cells to the history.
 
-    BadMatrix when the matrix is not the one that `validate` approved.
+    BadMatrix if the matrix is not the one that `validate` approved.
     """
     manifest = _manifest(settings, workspace, settings.publish)
     margin = read_table(workspace.answers(manifest.job) / "margin.parquet")
@@ -50,15 +51,16 @@ def publish(settings: Settings, workspace: Workspace) -> None:
         workspace.feature_repo, manifest, segments, margins, _answered(workspace, manifest.job, segments)
     )
     print(f"publish: {manifest.job} is served: {size}, feature services {', '.join(manifest.sets)}")
-    print(f"publish: {n_new} new rows of history; versions {', '.join(own.service for own in manifest.versions)}")
+    print(
+        f"publish: {n_new} new rows of history; versions {', '.join(version.service for version in manifest.versions)}"
+    )
     _say_approximation("publish", manifest)
 
 
-def features(settings: Settings, workspace: Workspace, texts: list[str], set_name: str) -> pd.DataFrame:
+def features_of_texts(settings: Settings, workspace: Workspace, texts: list[str], set_name: str) -> pd.DataFrame:
     """Return the named margins of texts (rows) under a published set, answering those that are new.
 
-    The published answerer answers; BadInput when params.yaml means another one by its name now, because then what is
-    served is not what the settings say.
+    The published answerer answers. BadInput if its name in params.yaml now means an answerer with another key.
     """
     served = ServedFeatures(workspace.feature_repo)
     served.columns(set_name)
@@ -72,7 +74,7 @@ def features(settings: Settings, workspace: Workspace, texts: list[str], set_nam
 
 def show_features(settings: Settings, workspace: Workspace, texts: list[str], set_name: str) -> None:
     """Print the named margins of each text, the surest yes first."""
-    table = features(settings, workspace, texts, set_name)
+    table = features_of_texts(settings, workspace, texts, set_name)
     for text, row in zip(table.index, table.to_numpy(), strict=True):
         margins = pd.Series(row, index=table.columns).sort_values(ascending=False, kind="stable")
         width = max(len(name) for name in margins.index)
@@ -82,14 +84,12 @@ def show_features(settings: Settings, workspace: Workspace, texts: list[str], se
 
 
 def _published_answerer(settings: Settings, workspace: Workspace, name: str) -> Answerer:
-    if name not in settings.answers.spec:
-        known = ", ".join(settings.answers.spec)
-        raise BadParameter(f"the published answerer `{name}` is not in params.yaml: answers.spec ({known})")
+    require_name(settings.answers.spec, name, "published answerer", "params.yaml: answers.spec")
     return open_answerer(name, settings.answers.spec, workspace.model, workspace.root)
 
 
 def _answered(workspace: Workspace, job: str, segments: list[str]) -> NDArray[np.datetime64] | None:
-    """Return when each segment was answered; None, and a word to the user, where an older run did not write it."""
+    """Return when each segment was answered (UTC); None, and a message, if an older run did not write the times."""
     path = workspace.answers(job) / "answered.parquet"
     if not path.exists():
         print(
@@ -105,15 +105,15 @@ def _answered(workspace: Workspace, job: str, segments: list[str]) -> NDArray[np
 
 
 def _say_approximation(title: str, manifest: Manifest) -> None:
-    """Say of a cascade what its answers are, on stderr: not among the features."""
+    """Print on stderr which answerer a cascade approximates, and how well."""
     if manifest.approximates:
         print(f"{title}: `{manifest.answerer}` {manifest.approximates}", file=sys.stderr)
 
 
 def _manifest(settings: Settings, workspace: Workspace, spec: PublishSettings) -> Manifest:
-    """Return what is to be published, after checking that it is what was approved."""
+    """Return what the settings publish; BadMatrix if the job's matrix is not the one that `validate` approved."""
     job = settings.answers.jobs[spec.job]
-    digest = _approved_digest(workspace, spec.job)
+    digest = require_approved(workspace.answers(spec.job), workspace.validation(spec.job))
     questions = load_set(workspace.questions, job.set)
     answers = _answers_spec(workspace, spec.job)
     return Manifest(
@@ -129,15 +129,19 @@ def _manifest(settings: Settings, workspace: Workspace, spec: PublishSettings) -
 
 
 def _members(workspace: Workspace, set_name: str) -> tuple[str, ...]:
-    """Return the questions of a set of the bank or, where that has none of this name, of one that `select` chose."""
+    """Return the names of a set's questions. A set of the bank comes before one of the same name that `select` chose.
+
+    BadInput if there is neither.
+    """
     files = sorted(workspace.selected.glob("*.yaml")) if workspace.selected.exists() else []
-    chosen = {file.name: file.names for file in map(read_set_file, files)}
+    selected_sets = {file.name: file.names for file in map(read_set_file, files)}
     try:
         return tuple(member.name for member in load_set(workspace.questions, set_name))
     except BadInput as error:
-        members = chosen.get(set_name)
+        members = selected_sets.get(set_name)
         if members is None:
-            raise BadInput(f"publish.sets: {error}; chosen by `select` are {', '.join(chosen) or 'none'}") from error
+            names = ", ".join(selected_sets) or "none"
+            raise BadInput(f"publish.sets: {error}; chosen by `select` are {names}") from error
         return members
 
 
@@ -149,22 +153,11 @@ def _answers_spec(workspace: Workspace, job: str) -> dict[str, Any]:
     return spec
 
 
-def _approved_digest(workspace: Workspace, job: str) -> str:
-    path = workspace.validation(job) / "validation.json"
-    verdict = read_json(path) if path.exists() else {}
-    digest = file_sha256(workspace.answers(job) / "margin.parquet")
-    if not verdict.get("success") or verdict.get("answers_sha256") != digest:
-        raise BadMatrix(
-            f"the matrix of job `{job}` is not approved: {path} is missing or names another digest; "
-            f"run `qaemb validate --job {job}` (or `dvc repro`)"
-        )
-    return digest
-
-
 def list_versions(workspace: Workspace) -> None:
     """Print every version that was published, the latest last: service, answerer, questions, rows and their times.
 
-    `online` says how it is served now: under the name of its set, under its own name alone, or not at all.
+    Column `online` is the set's name where the set serves this version now, `yes` where only the version's own service
+    does, `no` where it is served offline only.
     """
     repo = workspace.feature_repo
     versions = all_versions(repo)

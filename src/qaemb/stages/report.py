@@ -1,7 +1,4 @@
-"""Stage `report`: what all stages found, as one page, its figures, and two tidy tables.
-
-What `make run` says at its end: scores, grades, and where to look.
-"""
+"""Stage `report`: the results of all stages on one page; and the summary that `make run` prints at its end."""
 
 from __future__ import annotations
 
@@ -12,18 +9,19 @@ import pandas as pd
 from qaemb.encoding.jackknife import Jackknife
 from qaemb.encoding.results import read_jackknife
 from qaemb.files import atomic_file, atomic_folder, read_json, write_text
-from qaemb.report import curve_table, draw, render, score_table
-from qaemb.report.collect import (
-    read_dataset,
+from qaemb.report import draw, render
+from qaemb.report.data import (
+    CortexMap,
+    DatasetFacts,
+    Findings,
+    Interpretation,
+    JobFacts,
+    QuestionFacts,
+    Selection,
     read_importance,
-    read_interpretation,
-    read_maps,
-    read_questions,
     read_scores,
-    read_selection,
     read_tasks,
 )
-from qaemb.report.data import Findings, Interpretation, JobFacts, Selection
 from qaemb.report.jobs import JobPlaces, paired, read_job
 from qaemb.report.render import number
 from qaemb.report.sentences import grade_in_words
@@ -46,7 +44,7 @@ def report(settings: Settings, workspace: Workspace) -> None:
     with atomic_folder(workspace.reports / "figures") as folder:
         for name, content in figures.items():
             (folder / name).write_bytes(content)
-    for name, table in {"scores.csv": score_table(findings), "curve.csv": curve_table(findings)}.items():
+    for name, table in {"scores.csv": findings.score_table(), "curve.csv": findings.curve_table()}.items():
         with atomic_file(workspace.reports / name) as temporary:
             table.to_csv(temporary, index=False)
     write_text(workspace.reports / "index.html", page)
@@ -54,7 +52,7 @@ def report(settings: Settings, workspace: Workspace) -> None:
 
 
 def gather(settings: Settings, workspace: Workspace) -> Findings:
-    """Return everything that the report shows, read from what the stages wrote."""
+    """Return all that the report shows, read from the files that the stages wrote."""
     models = settings.encode.spaces
     kinds = {name: settings.features.spaces[parts[0]].kind for name, parts in models.items() if len(parts) == 1}
     readable = {name: workspace.encoding(name) for name, kind in kinds.items() if kind in _READABLE}
@@ -62,8 +60,8 @@ def gather(settings: Settings, workspace: Workspace) -> Findings:
     map_model = settings.report.map_space
     scores = read_scores({name: workspace.metrics("encode", name) for name in models})
     return Findings(
-        dataset=read_dataset(settings.dataset.name, workspace.dataset),
-        questions=read_questions(workspace.questions),
+        dataset=DatasetFacts.read(settings.dataset.name, workspace.dataset),
+        questions=QuestionFacts.read(workspace.questions),
         jobs=_jobs(settings, workspace),
         scores=scores,
         pairs=paired(_means(workspace, scores), baselines),
@@ -73,16 +71,16 @@ def gather(settings: Settings, workspace: Workspace) -> Findings:
         importance=read_importance(readable, settings.report.n_top_questions),
         interpretations=_interpretations(settings, workspace),
         n_top_questions=settings.report.n_top_questions,
-        tasks=read_tasks(task_metrics(settings, workspace)),
+        tasks=read_tasks(_task_metrics(settings, workspace)),
         map_model=map_model,
-        maps=read_maps(workspace.dataset / "voxels.parquet", workspace.encoding(map_model) / "scores.parquet"),
+        maps=CortexMap.read(workspace.dataset / "voxels.parquet", workspace.encoding(map_model) / "scores.parquet"),
     )
 
 
-def task_metrics(settings: Settings, workspace: Workspace) -> dict[str, tuple[str, str, Path]]:
+def _task_metrics(settings: Settings, workspace: Workspace) -> dict[str, tuple[str, str, Path]]:
     """Return of each task its kind, the metric to show, and the file of its metrics."""
     tasks = settings.downstream.tasks.items()
-    return {name: (own.kind, MAIN_METRIC[own.kind], workspace.metrics("downstream", name)) for name, own in tasks}
+    return {name: (task.kind, MAIN_METRIC[task.kind], workspace.metrics("downstream", name)) for name, task in tasks}
 
 
 def _means(workspace: Workspace, scores: pd.DataFrame) -> dict[str, dict[str, Jackknife]]:
@@ -94,31 +92,30 @@ def _means(workspace: Workspace, scores: pd.DataFrame) -> dict[str, dict[str, Ja
 
 
 def _jobs(settings: Settings, workspace: Workspace) -> tuple[JobFacts, ...]:
-    found = []
+    jobs = []
     for name, job in settings.answers.jobs.items():
         places = JobPlaces(
             answers=workspace.answers(name),
-            metrics=workspace.metrics("answers", name),
             validation=workspace.validation(name),
             data_docs=workspace.reports / "data_docs" / name,
             reports=workspace.reports,
         )
-        found.append(read_job(name, job, settings.answers.spec[job.answerer], places))
-    return tuple(job for job in found if job is not None)
+        jobs.append(read_job(name, job, settings.answers.spec[job.answerer], places))
+    return tuple(job for job in jobs if job is not None)
 
 
 def _selections(settings: Settings, workspace: Workspace) -> tuple[Selection, ...]:
-    def chosen(space: str) -> Path:
-        return workspace.selected / f"{space}.yaml"
-
-    found = [read_selection(space, workspace.selection(space), chosen(space)) for space in settings.select.spaces]
-    return tuple(selection for selection in found if selection is not None)
+    selections = [
+        Selection.read(space, workspace.selection(space), workspace.selected / f"{space}.yaml")
+        for space in settings.select.spaces
+    ]
+    return tuple(selection for selection in selections if selection is not None)
 
 
 def _interpretations(settings: Settings, workspace: Workspace) -> tuple[Interpretation, ...]:
     models = [name for name in settings.interpret.models if name in settings.encode.spaces]
-    found = [read_interpretation(name, workspace.interpretation(name)) for name in models]
-    return tuple(interpretation for interpretation in found if interpretation is not None)
+    interpretations = [Interpretation.read(name, workspace.interpretation(name)) for name in models]
+    return tuple(interpretation for interpretation in interpretations if interpretation is not None)
 
 
 _SHOWN = 6  # methods of a task
@@ -133,7 +130,11 @@ def summary(settings: Settings, workspace: Workspace) -> None:
     if graded:
         print("\nAnswerers against the gold answers")
         print("\n".join(graded))
-    tasks = read_tasks(task_metrics(settings, workspace))
+    speeds = _speed_lines(settings, workspace)
+    if speeds:
+        print("\nCells that the last runs on this machine answered")
+        print("\n".join(speeds))
+    tasks = read_tasks(_task_metrics(settings, workspace))
     if len(tasks):
         print("\nTasks on answers, beside baselines (95 % intervals)")
         print("\n".join(_task_lines(tasks)))
@@ -171,13 +172,29 @@ def _grade_lines(settings: Settings, workspace: Workspace) -> list[str]:
     return lines
 
 
+def _speed_lines(settings: Settings, workspace: Workspace) -> list[str]:
+    """Return a line per job: how many cells its last run answered, and how fast.
+
+    The report has no speeds: each run has others, and DVC would see another report.
+    """
+    lines = []
+    for name in settings.answers.jobs:
+        path = workspace.run_figures("answers", name)
+        run = read_json(path) if path.exists() else {}
+        if run.get("cells_answered_now"):
+            lines.append(f"  {name}: {run['cells_answered_now']:,} cells, {run['cells_per_s']:,.1f} cells/s")
+        elif run:
+            lines.append(f"  {name}: none, all from the store")
+    return lines
+
+
 def _task_lines(tasks: pd.DataFrame) -> list[str]:
     """Return a line per task and metric, and under it one per method, the best ones first and alone."""
     lines, width = [], tasks["method"].str.len().max()
-    for (task, metric), own in tasks.groupby(["task", "metric"], sort=False):
-        more = f" (the best {_SHOWN} of {len(own)} methods)" if len(own) > _SHOWN else ""
+    for (task, metric), rows in tasks.groupby(["task", "metric"], sort=False):
+        more = f" (the best {_SHOWN} of {len(rows)} methods)" if len(rows) > _SHOWN else ""
         lines.append(f"  {task}: {metric}{more}")
-        for row in own.nlargest(_SHOWN, "value").to_dict("records"):
+        for row in rows.nlargest(_SHOWN, "value").to_dict("records"):
             ends = f"{number(row['low'])} to {number(row['high'])}"
             lines.append(f"    {row['method']:<{width}}  {number(row['value'])}  ({ends})")
     return lines

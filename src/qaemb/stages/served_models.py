@@ -20,7 +20,7 @@ EXPERIMENT = "served models"
 
 @dataclass(frozen=True)
 class Rows:
-    """Labelled rows: `segments`, the time (UTC) at which their answers are asked for, and what is to be predicted."""
+    """Labelled rows: `segments`, the time (UTC) whose answers are used, and the `target` to predict, with its name."""
 
     segments: Sequence[str]
     asked_at: Any
@@ -31,10 +31,10 @@ class Rows:
 def train(
     workspace: Workspace, service: str, rows: Rows, estimator: Any, columns: Sequence[str] | None = None
 ) -> FeatureModel:
-    """Return an estimator fitted on the features that a service has for the rows at their time.
+    """Return an estimator fitted on a service's features of the rows at their time.
 
-    `service` is a set that is published now, or a version of it; what is kept with the model is the version, under
-    whose name the same columns can be asked for ever. `columns`: some of them, in this order; None: all.
+    `service` is a set that is published now, or a version of it. The model's contract names the version, whose service
+    stays, with the same columns. `columns`: some of its questions, in this order; None: all.
     """
     contract = _contract(ServedFeatures(workspace.feature_repo), service, columns)
     table = features_then(workspace, contract, rows.segments, rows.asked_at)
@@ -44,9 +44,12 @@ def train(
 def features_then(
     workspace: Workspace, contract: FeatureContract, segments: Sequence[str], asked_at: Any
 ) -> pd.DataFrame:
-    """Return a model's features of segments as they were at a time, from the history; errors as it has them."""
-    asked = pd.DataFrame({"segment": list(segments), "event_timestamp": asked_at})
-    return historical_features(workspace.feature_repo, asked, contract.service)[list(contract.columns)]
+    """Return a model's features of segments as they were at a time, from the history.
+
+    BadInput as `historical_features` raises it.
+    """
+    rows = pd.DataFrame({"segment": list(segments), "event_timestamp": asked_at})
+    return historical_features(workspace.feature_repo, rows, contract.service)[list(contract.columns)]
 
 
 def features_now(served: ServedFeatures, contract: FeatureContract, segments: Sequence[str]) -> pd.DataFrame:
@@ -75,13 +78,8 @@ def log(workspace: Workspace, name: str, model: FeatureModel, rows: Rows, metric
 
 
 def _contract(served: ServedFeatures, service: str, columns: Sequence[str] | None) -> FeatureContract:
-    names = served.columns(service)
-    own = next(
-        version
-        for version in (*served.manifest.versions, *served.versions)
-        if service in (version.set_name, version.service)
-    )
+    names, version = served.columns(service), served.version(service)
     absent = [name for name in columns or () if name not in names]
     if absent:
         raise BadInput(f"feature service `{service}` has no column `{absent[0]}`; it has {', '.join(names)}")
-    return FeatureContract(own.service, own.id, own.answerer, own.answerer_key, tuple(columns or names))
+    return FeatureContract(version.service, version.id, version.answerer, version.answerer_key, tuple(columns or names))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from qaemb.answers.approval import matrix_digests
 from qaemb.errors import BadMatrix
-from qaemb.files import atomic_folder, read_table, write_json, write_table
-from qaemb.identity import file_sha256
+from qaemb.files import atomic_folder, json_value, read_table, write_json, write_table
 from qaemb.questions import load_set
 from qaemb.settings import Settings
 from qaemb.stages.drift import drift_message, find_job, look_for_drift, read_matrix
@@ -18,14 +19,12 @@ from qaemb.validation import (
     Matrix,
     Outcome,
     check,
-    expectations,
     failure_message,
-    failures,
     grade,
     summarise,
     tables_to_check,
 )
-from qaemb.validation.drift import DRIFT_TABLES, PAGE, Drift, drift_figures, drift_tables, headline, write_report
+from qaemb.validation.drift import DRIFT_TABLES, PAGE, Drift, headline, write_report
 from qaemb.workspace import Workspace
 
 _DRIFT_METRICS = ("n_moved", "n_new_constant", "n_new_redundant", "largest_rate_change", "largest_ks")
@@ -46,14 +45,14 @@ def validate(settings: Settings, workspace: Workspace, job: str) -> None:
     drift = look_for_drift(settings, workspace, job, matrix)
     docs = workspace.reports / "data_docs" / job
     with atomic_folder(docs) as folder:
-        tables = tables_to_check(matrix, settings.validate_)
-        outcomes = check(tables + (drift_tables(drift) if drift else []), folder)
+        tables = tables_to_check(matrix, summary, settings.validate_)
+        outcomes = check(tables + (drift.tables() if drift else []), folder)
         verdict = _verdict(workspace.answers(job), job, matrix, outcomes, drift)
         write_json(folder / "validation.json", verdict)
         if drift:
             write_report(drift, folder)
     if not verdict["success"]:
-        write_json(workspace.metrics("validate", job), _metrics(verdict, summary, None))
+        write_json(workspace.metrics("validate", job), json_value(_metrics(verdict, summary, None), digits=6))
         unsound = _unsound(outcomes)
         raise BadMatrix(failure_message(job, unsound, docs) if unsound or not drift else drift_message(drift, docs))
     grades = _grades(settings, workspace, job, matrix)
@@ -62,7 +61,7 @@ def validate(settings: Settings, workspace: Workspace, job: str) -> None:
         write_table(folder / "summary.parquet", summary)
         if grades is not None:
             grades.to_csv(folder / "grades.csv", index=False)
-    write_json(workspace.metrics("validate", job), _metrics(verdict, summary, grades))
+    write_json(workspace.metrics("validate", job), json_value(_metrics(verdict, summary, grades), digits=6))
     print(_line(job, matrix, summary, grades))
     if drift:
         print(f"validate: {headline(drift)}; see {docs / PAGE}")
@@ -70,22 +69,21 @@ def validate(settings: Settings, workspace: Workspace, job: str) -> None:
 
 def _unsound(outcomes: list[Outcome]) -> list[Outcome]:
     """Return the failed rules on the matrix itself, those on drift aside."""
-    return [outcome for outcome in failures(outcomes) if outcome.table not in DRIFT_TABLES]
+    return [outcome for outcome in outcomes if not outcome.success and outcome.table not in DRIFT_TABLES]
 
 
 def _verdict(answers: Path, job: str, matrix: Matrix, outcomes: list[Outcome], drift: Drift | None) -> dict[str, Any]:
-    drifted = len(failures(outcomes)) > len(_unsound(outcomes))
+    drifted = any(not outcome.success and outcome.table in DRIFT_TABLES for outcome in outcomes)
     stops = drift is not None and drifted and drift.limits.on_drift == "fail"
-    found = {"drift": {"found": drifted, "said": headline(drift), **drift_figures(drift)}} if drift else {}
+    of_drift = {"drift": {"found": drifted, "said": headline(drift), **drift.figures()}} if drift else {}
     return {
         "job": job,
         "success": not _unsound(outcomes) and not stops,
-        "answers_sha256": file_sha256(answers / "margin.parquet"),
-        "mass_sha256": file_sha256(answers / "mass.parquet"),
+        **matrix_digests(answers),
         "n_segments": len(matrix.margin),
         "n_questions": len(matrix.margin.columns) - 1,
-        **found,
-        "expectations": expectations(outcomes),
+        **of_drift,
+        "expectations": [asdict(outcome) for outcome in outcomes],
     }
 
 
@@ -116,11 +114,7 @@ def _metrics(verdict: dict[str, Any], summary: pd.DataFrame, grades: pd.DataFram
         metrics["n_graded"] = int(grades["auc"].notna().sum())
         metrics["mean_auc"] = grades["auc"].mean()
         metrics["mean_balanced_accuracy"] = grades["balanced_accuracy"].mean()
-    return {key: value if isinstance(value, bool | int) else _rounded(value) for key, value in metrics.items()}
-
-
-def _rounded(value: float) -> float | None:
-    return None if pd.isna(value) else round(float(value), 6)
+    return metrics
 
 
 def _line(job: str, matrix: Matrix, summary: pd.DataFrame, grades: pd.DataFrame | None) -> str:

@@ -1,6 +1,6 @@
 """Data sets that come in an installed package: a folder with `source.yaml` says which package, and in what format.
 
-Lee's news documents with people's similarity of every pair, as the package gensim carries them in its test data.
+One of them is Lee's: news documents with people's similarity of every pair, in the test data of the package gensim.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _MODULE = "module"
 
 
 @dataclass(frozen=True)
-class Packaged:
-    """The folder of the installed package, the format that the task's kind reads there, and that format's own keys."""
+class _Packaged:
+    """The folder of an installed package, the format of the data in it, and the values of the keys of that format."""
 
     format: str
     root: Path
@@ -40,7 +40,7 @@ def is_packaged(path: Path) -> bool:
     return (path / _FILE).is_file()
 
 
-def find_packaged(path: Path, options: Collection[str] = ()) -> Packaged:
+def find_packaged(path: Path, options: Collection[str] = ()) -> _Packaged:
     """Return where the data of a folder with `source.yaml` is.
 
     Its keys are package, version, format, `module` where it is not the package's name, and any of `options`. BadInput
@@ -58,16 +58,18 @@ def find_packaged(path: Path, options: Collection[str] = ()) -> Packaged:
             f"{', '.join(sorted(allowed - _KEYS))}, and no others"
         )
     root = package_folder(values["package"], str(values["version"]), "the data set", values.get(_MODULE))
-    own = {key: value for key, value in values.items() if key in options}
-    return Packaged(str(values["format"]), root, own)
+    format_options = {key: value for key, value in values.items() if key in options}
+    return _Packaged(str(values["format"]), root, format_options)
 
 
 def read_packaged(path: Path, formats: Mapping[str, Callable[[Path], T]]) -> T:
     """Return the data of a folder with `source.yaml` by the reader of its format; errors as above."""
-    found = find_packaged(path)
-    if found.format not in formats:
-        raise BadInput(f"{path / _FILE}: this kind of task reads the formats {', '.join(formats)}, not {found.format}")
-    return formats[found.format](found.root)
+    packaged = find_packaged(path)
+    if packaged.format not in formats:
+        raise BadInput(
+            f"{path / _FILE}: this kind of task reads the formats {', '.join(formats)}, not {packaged.format}"
+        )
+    return formats[packaged.format](packaged.root)
 
 
 _FOLDER = Path("test/test_data")
@@ -98,7 +100,7 @@ def read_lee(root: Path) -> tuple[list[str], NDArray[np.float64]]:
 def read_leads(root: Path) -> list[tuple[str, str]]:
     """Return the first sentence and the rest of each of Lee's 300 background documents that has more than one."""
     parts = (_SENTENCE_END.split(text, maxsplit=1) for text in _documents(root / _FOLDER / "lee_background.cor"))
-    return [(own[0], own[1]) for own in parts if len(own) == 2]
+    return [(part[0], part[1]) for part in parts if len(part) == 2]
 
 
 def _documents(path: Path) -> list[str]:

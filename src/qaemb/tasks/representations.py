@@ -1,13 +1,13 @@
-"""What a linear model of texts may stand on: each representation learns from training rows, and gives all rows.
+"""Texts as numbers: matrices that linear models learn from, scores of words, and answers as vectors.
 
-A representation is a function from the rows that it may learn from to a matrix of all texts, so that nothing of a text
-that is tested, or of a fold that is held out, has a part in it. Entries are of about one in size, so that one grid of
-penalties suits all: answers are standardised, vectors of length 1 are multiplied by the root of their dimension, and
-TF-IDF rows, which have a few large entries, by ten.
+A representation (`Represent`) is a function from the rows that it may learn from to a matrix of all texts. So no text
+that is tested, and none of a held-out fold, has a part in what it learns. Entries are of about one in size, so that one
+grid of penalties suits all: answers are standardised, vectors of length 1 are multiplied by the root of their
+dimension, and TF-IDF rows, which have a few large entries, by ten.
 
-Baselines that compare words: BM25 (bm25s) and TF-IDF (scikit-learn), on the same stemmed words.
+Two baselines compare words: BM25 (bm25s) and TF-IDF (scikit-learn), on the same stemmed words.
 
-Answers as vectors that can be compared: margins beside what is usual, counted by how far the model was answering.
+An answer vector has margins in deviations from what is usual, times the mass (how far the model was answering).
 """
 
 from __future__ import annotations
@@ -26,17 +26,16 @@ from qaemb.tasks.task import Features, Values
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
 
 Array = NDArray[np.float64]
 Represent = Callable[[Rows], "Array | csr_matrix"]
 
 _TFIDF_SCALE = 10.0
+_TINY = 1e-9
 _L1_RATIO = 0.9  # as in `select`: enough of an L2 term that questions which say the same do not fight
 
 
-def standardised(features: Features, train: Rows, questions: Sequence[int] | None = None) -> Array:
+def _standardised(features: Features, train: Rows, questions: Sequence[int] | None = None) -> Array:
     """Return answers of all texts (texts, questions) in deviations from what is usual in the training rows, times mass.
 
     Margins are log odds: if answers are independent given the label, then the label's log odds are a weighted sum of
@@ -89,7 +88,7 @@ def tfidf(texts: Sequence[str]) -> Represent:
 
 def some_answers(features: Features, questions: Sequence[int]) -> Represent:
     """Return the standardised answers to some questions, whatever the training rows are."""
-    return lambda train: standardised(features, train, questions)
+    return lambda train: _standardised(features, train, questions)
 
 
 class ChosenAnswers:
@@ -107,50 +106,48 @@ class ChosenAnswers:
         """Return the columns of the questions chosen for each size."""
         key = train.tobytes()
         if key not in self._kept:
-            self._kept[key] = [kept for _, kept in sets_of_sizes(self._products(train), self._sizes, progress=False)]
+            sets = sets_of_sizes(self._products(train), self._sizes, progress=False)
+            self._kept[key] = [columns for _, columns in sets]
         return self._kept[key]
 
     def of_size(self, size: int) -> Represent:
         """Return the standardised answers to the questions that the training rows choose, `size` of them."""
         position = self._sizes.index(size)
-        return lambda train: standardised(self._features, train, self.sets(train)[position])
+        return lambda train: _standardised(self._features, train, self.sets(train)[position])
 
     def _products(self, train: Rows) -> Products:
-        answers = standardised(self._features, train)[train]
+        answers = _standardised(self._features, train)[train]
         answers -= answers.mean(axis=0)  # where the mass varies, the mean is no longer 0
         indicators = (self._codes[train][:, None] == np.unique(self._codes[train])).astype(np.float64)
         targets = (indicators - indicators.mean(axis=0)) / np.sqrt(indicators.mean(axis=0))
         return Products(answers.T @ answers / len(train), answers.T @ targets / len(train), _L1_RATIO)
 
 
-Matrix = NDArray[np.float64]
-
-
-def stems(texts: Sequence[str]) -> list[list[str]]:
+def _stems(texts: Sequence[str]) -> list[list[str]]:
     """Return the words of each text in lower case, without English stop words, cut to their stems (Snowball)."""
     import bm25s
     import Stemmer
 
-    found = bm25s.tokenize(
+    tokens = bm25s.tokenize(
         list(texts), stopwords="en_plus", stemmer=Stemmer.Stemmer("english"), return_ids=False, show_progress=False
     )
-    return [[word for word in words if word] for words in found]
+    return [[word for word in words if word] for words in tokens]
 
 
-def bm25_scores(queries: Sequence[str], documents: Sequence[str]) -> Matrix:
+def bm25_scores(queries: Sequence[str], documents: Sequence[str]) -> Array:
     """Return BM25 of every query and document (queries, documents): Lucene's form, k1 1.5, b 0.75."""
     import bm25s
 
-    words_of = stems(documents)
+    words_of = _stems(documents)
     scores = np.zeros((len(queries), len(documents)))
     if not any(words_of):
         return scores
     index = bm25s.BM25(method="lucene", k1=1.5, b=0.75, backend="numpy")
     index.index(words_of, show_progress=False)
-    for row, words in enumerate(stems(queries)):
-        known = index.get_tokens_ids(words)
-        if known:
-            scores[row] = index.get_scores_from_ids(known)
+    for row, words in enumerate(_stems(queries)):
+        ids = index.get_tokens_ids(words)
+        if ids:
+            scores[row] = index.get_scores_from_ids(ids)
     return scores
 
 
@@ -159,26 +156,23 @@ def tf_idf(texts: Sequence[str], fitted_on: Sequence[str]) -> csr_matrix:
     from scipy.sparse import csr_matrix
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    known = stems(fitted_on)
-    if not any(known):
+    words = _stems(fitted_on)
+    if not any(words):
         return csr_matrix((len(texts), 1))
-    vectorizer = TfidfVectorizer(analyzer=_same, sublinear_tf=True).fit(known)
-    return vectorizer.transform(stems(texts))
+    vectorizer = TfidfVectorizer(analyzer=_same, sublinear_tf=True).fit(words)
+    return vectorizer.transform(_stems(texts))
 
 
 def _same(words: list[str]) -> list[str]:
     return words
 
 
-_TINY = 1e-9
-
-
 @dataclass(frozen=True)
 class Usual:
     """What is usual per question: `centre`, the mean margin, and `scale`, its standard deviation, both (questions,)."""
 
-    centre: Matrix
-    scale: Matrix
+    centre: Array
+    scale: Array
 
     @classmethod
     def of(cls, margin: Values) -> Usual:
@@ -186,7 +180,7 @@ class Usual:
         return cls(margin.mean(axis=0, dtype=np.float64), margin.std(axis=0, dtype=np.float64))
 
 
-def answer_deviations(margin: Values, mass: Values, usual: Usual) -> Matrix:
+def answer_deviations(margin: Values, mass: Values, usual: Usual) -> Array:
     """Return (texts, questions): margins in standard deviations from the usual, times the mass.
 
     A cell in which the model was not answering (mass 0, also where a student abstains) then says nothing, and a
@@ -196,7 +190,7 @@ def answer_deviations(margin: Values, mass: Values, usual: Usual) -> Matrix:
     return np.where(usual.scale > _TINY, deviation, 0.0) * mass
 
 
-def answer_vectors(margin: Values, mass: Values, usual: Usual) -> Matrix:
+def answer_vectors(margin: Values, mass: Values, usual: Usual) -> Array:
     """Return answer deviations as vectors of length 1 (texts, questions); a text without any answer is all 0."""
     vectors = answer_deviations(margin, mass, usual)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _TINY)

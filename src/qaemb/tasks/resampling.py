@@ -1,10 +1,4 @@
-"""What can be said of a mean over independent units (queries, texts): intervals and p-values by resampling them.
-
-How well clusters agree with labels, and how far apart classes are, for many resamples of the texts at once.
-
-A resample is a weight for each text: how often it was drawn. Weights are (resamples, texts), and each score is a number
-for each resample; a first row of ones gives the score of the texts themselves.
-"""
+"""Intervals and p-values of a mean over independent units (queries, texts), by resampling the units."""
 
 from __future__ import annotations
 
@@ -13,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from qaemb.tasks.labelled import Rows
 
 Scores = NDArray[np.float64]
 Units = NDArray[np.int64]
@@ -34,8 +26,8 @@ class Estimate:
 
     def metrics(self, name: str) -> dict[str, float]:
         """Return `name`, `name_low`, `name_high`, and `name_p` where there is one."""
-        own = {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
-        return own if self.p is None else own | {f"{name}_p": self.p}
+        values = {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+        return values if self.p is None else values | {f"{name}_p": self.p}
 
 
 def interval(value: float, sampled: Sequence[float] | Scores) -> Estimate:
@@ -61,14 +53,14 @@ def paired_difference(
     sign, at least as large? The observed one counts among them, so that p is never 0.
     """
     difference = scores - baseline
-    own = mean_with_interval(difference, n_resamples, seed, units)
+    mean = mean_with_interval(difference, n_resamples, seed, units)
     difference = _sums(difference, units)
     rng, larger = np.random.default_rng([seed, 1]), 0
     observed = abs(difference.sum())
     for size in _batches(n_resamples):
         signs = rng.choice([-1.0, 1.0], size=(size, len(difference)))
         larger += int((np.abs(signs @ difference) >= observed - 1e-12).sum())
-    return Estimate(own.value, own.low, own.high, (1 + larger) / (1 + n_resamples))
+    return Estimate(mean.value, mean.low, mean.high, (1 + larger) / (1 + n_resamples))
 
 
 def _resampled_means(scores: Scores, n_resamples: int, rng: np.random.Generator, units: Units | None) -> Scores:
@@ -89,71 +81,3 @@ def _sums(scores: Scores, units: Units | None) -> Scores:
 
 def _batches(n: int) -> list[int]:
     return [min(_BATCH, n - start) for start in range(0, n, _BATCH)]
-
-
-Array = NDArray[np.float64]
-
-
-def resamples(units: Rows, n_resamples: int, seed: int) -> Array:
-    """Return weights (1 + n_resamples, texts): ones, then how often a bootstrap sample has each text.
-
-    `units` (texts,) numbers the unit of each text from 0: those of one unit are drawn together.
-    """
-    rng, n_units = np.random.default_rng(seed), units.max() + 1
-    drawn = [np.bincount(rng.integers(n_units, size=n_units), minlength=n_units)[units] for _ in range(n_resamples)]
-    return np.array([np.ones(len(units)), *drawn])
-
-
-def v_measure(labels: Rows, clusters: Rows, weights: Array) -> Array:
-    """Return the V-measure (resamples,): the harmonic mean of homogeneity and completeness, 2 I / (H + H)."""
-    table = _table(labels, clusters, weights) / weights.sum(axis=1)[:, None, None]
-    of_labels, of_clusters = _entropy(table.sum(axis=2)), _entropy(table.sum(axis=1))
-    both = of_labels + of_clusters
-    shared = both - _entropy(table.reshape(len(table), -1))
-    return np.divide(2.0 * shared, both, out=np.ones_like(both), where=both > 0)
-
-
-def adjusted_rand(labels: Rows, clusters: Rows, weights: Array) -> Array:
-    """Return the adjusted Rand index (resamples,): the share of pairs that both agree on, less what chance gives."""
-    table = _table(labels, clusters, weights)
-    together = _pairs(table).sum(axis=(1, 2))
-    by_label, by_cluster = _pairs(table.sum(axis=2)).sum(axis=1), _pairs(table.sum(axis=1)).sum(axis=1)
-    chance = by_label * by_cluster / _pairs(weights.sum(axis=1))
-    spread = (by_label + by_cluster) / 2.0 - chance
-    return np.divide(together - chance, spread, out=np.ones_like(spread), where=spread != 0)
-
-
-def separation(distances: Array, labels: Rows, weights: Array) -> Array:
-    """Return the mean distance of pairs with different labels less that of pairs with the same, (resamples,).
-
-    `distances` (texts, texts) are first divided by the root of their mean square over all pairs, so that spaces with
-    different numbers of dimensions compare. A text is no pair with itself.
-    """
-    others = ~np.eye(len(labels), dtype=bool)
-    scaled = distances / np.sqrt(np.square(distances[others]).mean())
-    same = labels[:, None] == labels
-    return _pair_mean(scaled, others & ~same, weights) - _pair_mean(scaled, others & same, weights)
-
-
-def _table(labels: Rows, clusters: Rows, weights: Array) -> Array:
-    """Return the weight in each label and cluster, (resamples, labels, clusters)."""
-    n_labels, n_clusters = labels.max() + 1, clusters.max() + 1
-    cells = np.eye(n_labels * n_clusters)[labels * n_clusters + clusters]
-    return (weights @ cells).reshape(-1, n_labels, n_clusters)
-
-
-def _entropy(shares: Array) -> Array:
-    """Return the entropy in nats of shares (resamples, parts)."""
-    logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
-    entropy: Array = -(shares * logs).sum(axis=1)
-    return entropy
-
-
-def _pairs(counts: Array) -> Array:
-    return counts * (counts - 1.0) / 2.0
-
-
-def _pair_mean(values: Array, chosen: NDArray[np.bool_], weights: Array) -> Array:
-    total = ((weights @ (values * chosen)) * weights).sum(axis=1)
-    mean: Array = total / ((weights @ chosen.astype(np.float64)) * weights).sum(axis=1)
-    return mean

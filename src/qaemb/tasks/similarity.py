@@ -1,6 +1,6 @@
-"""Reading pairs of texts with people's ratings: CSV, JSON lines, and sets that installed packages carry.
+"""Similarity of pairs of texts, compared with people's ratings by Spearman's rho. Nothing is learnt from the ratings.
 
-Similarity of pairs of texts, beside people's ratings (Spearman's rho). Nothing is learnt from the ratings.
+Pairs are read from CSV, from JSON lines, and from sets in installed packages.
 
 **Cognitive load** is the mean number of questions that both texts of a pair get a yes to: what someone has to read who
 asks why two texts count as alike.
@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from qaemb.errors import BadInput
 from qaemb.rows import csv_rows, json_rows, read_text
-from qaemb.settings import TaskSettings
+from qaemb.settings import SimilarityTask
+from qaemb.stats import spearman
 from qaemb.tasks.packaged import is_packaged, read_lee, read_packaged
 from qaemb.tasks.representations import Usual, answer_vectors, bm25_scores, tf_idf
 from qaemb.tasks.resampling import Estimate, interval
@@ -48,7 +49,7 @@ class Pairs:
     def numbers(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The numbers in `texts` of first and second (pairs,)."""
         row = {text: number for number, text in enumerate(self.texts)}
-        first, second = ([row[text] for text in own] for own in (self.first, self.second))
+        first, second = ([row[text] for text in texts] for texts in (self.first, self.second))
         return np.array(first, np.int64), np.array(second, np.int64)
 
 
@@ -127,17 +128,17 @@ _COMPARED = (("answers", "tfidf"), ("answers", "bm25"), ("answers", "embedding")
 _TINY = 1e-12
 
 
-def evaluate_similarity(pairs: Pairs, features: Features, settings: TaskSettings) -> TaskResult:
+def evaluate_similarity(pairs: Pairs, features: Features, settings: SimilarityTask) -> TaskResult:
     """Return Spearman's rho of every method with the ratings, its interval, differences, and the cognitive load."""
     first, second = pairs.numbers
     measures = _measures(pairs, features)
     shared = _shared_yes(features, pairs)
-    rho = {name: spearman(own, pairs.score) for name, own in measures.items()}
+    rho = {name: _spearman(values, pairs.score) for name, values in measures.items()}
     sampled: dict[str, list[float]] = {name: [] for name in [*measures, "shared_yes"]}
-    samples = resampled_pairs(first, second, settings.n_resamples, settings.seed)
+    samples = _resampled_pairs(first, second, settings.n_resamples, settings.seed)
     for rows in tqdm(samples, total=settings.n_resamples, desc="resample pairs", unit="sample"):
-        for name, own in measures.items():
-            sampled[name].append(spearman(own[rows], pairs.score[rows]))
+        for name, values in measures.items():
+            sampled[name].append(_spearman(values[rows], pairs.score[rows]))
         sampled["shared_yes"].append(float(shared[rows].mean()))
     methods = []
     for name in measures:
@@ -150,15 +151,12 @@ def evaluate_similarity(pairs: Pairs, features: Features, settings: TaskSettings
     return TaskResult(methods, differences, {"pairs": table.assign(shared_yes=shared)}, [_note(pairs)])
 
 
-def spearman(values: Matrix, scores: Matrix) -> float:
+def _spearman(values: Matrix, scores: Matrix) -> float:
     """Return the correlation of ranks, ties at their mean rank; 0 where all values are alike."""
-    from scipy.stats import rankdata
-
-    a, b = (rankdata(own) - (len(own) + 1) / 2 for own in (values, scores))
-    return float(a @ b / max(np.sqrt((a @ a) * (b @ b)), _TINY))
+    return float(np.nan_to_num(spearman(values, scores)))
 
 
-def resampled_pairs(
+def _resampled_pairs(
     first: NDArray[np.int64], second: NDArray[np.int64], n_resamples: int, seed: int
 ) -> Iterator[NDArray[np.int64]]:
     """Yield bootstrap samples of pairs, as numbers of pairs with repetition.
@@ -219,8 +217,8 @@ def _differences(rho: dict[str, float], sampled: dict[str, list[float]]) -> dict
     metrics: dict[str, float] = {}
     for better, baseline in _COMPARED:
         difference = np.subtract(sampled[better], sampled[baseline]).tolist()
-        own: Estimate = interval(rho[better] - rho[baseline], difference)
-        metrics |= own.metrics(f"{better}_minus_{baseline}_spearman")
+        estimate: Estimate = interval(rho[better] - rho[baseline], difference)
+        metrics |= estimate.metrics(f"{better}_minus_{baseline}_spearman")
     return metrics
 
 

@@ -1,7 +1,7 @@
-"""Models that were trained on served features, in MLflow: with the service and version of their features, and checked.
+"""Models that were trained on served features, logged in MLflow and loaded again; they check the features they get.
 
-The estimator is saved by MLflow's flavour for scikit-learn in the format of skops, which holds no pickle. What it must
-be given stands in the model's metadata: the feature service, its version, and the columns in their order.
+MLflow's flavour for scikit-learn saves the estimator in the format of skops, which holds no pickle. The model's
+metadata names its input: the feature service, its version, and the columns in their order.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qaemb.errors import BadInput
+from qaemb.errors import BadInput, listed
 from qaemb.files import plain_os_errors
 from qaemb.tracking.record import clean_tags, log_saved_model, model_folder
 
@@ -33,7 +33,7 @@ _EXAMPLE_ROWS = 3
 
 @dataclass(frozen=True)
 class FeatureContract:
-    """What a model must be given: `columns` in this order, from a feature service of one version of one answerer."""
+    """The input of a model: `columns` in this order, from a feature service of one version of one answerer."""
 
     service: str
     version: str
@@ -42,23 +42,23 @@ class FeatureContract:
     columns: tuple[str, ...]
 
     def frame(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the features as float64 of the margins' float32, so that every source of one margin gives one number.
+        """Return the features as float64, each rounded to float32 first: so every source of a margin gives one number.
 
-        BadInput names the columns that are missing and unexpected, and the first place where the order differs.
+        BadInput names missing and unexpected columns, or the first place where the order differs.
         """
-        given = list(table.columns)
-        missing = [name for name in self.columns if name not in given]
-        unexpected = [name for place, name in enumerate(given) if name not in self.columns or name in given[:place]]
+        names = list(table.columns)
+        missing = [name for name in self.columns if name not in names]
+        unexpected = [name for i, name in enumerate(names) if name not in self.columns or name in names[:i]]
         if missing or unexpected:
             raise BadInput(
                 f"the model was trained on {len(self.columns)} columns of feature service `{self.service}` and was "
                 f"given others: missing {_listed(missing)}; unexpected {_listed(unexpected)}"
             )
-        if tuple(given) != self.columns:
-            place = next(n for n, (own, other) in enumerate(zip(self.columns, given, strict=True)) if own != other)
+        if tuple(names) != self.columns:
+            place = next(i for i, (name, column) in enumerate(zip(names, self.columns, strict=True)) if name != column)
             raise BadInput(
                 f"the model was given the columns of feature service `{self.service}` in another order: number {place} "
-                f"is `{given[place]}` and should be `{self.columns[place]}`; select them as `table[list(columns)]`"
+                f"is `{names[place]}` and should be `{self.columns[place]}`; select them as `table[list(columns)]`"
             )
         # In C order whatever the table's is: products of other layouts differ in the last bit.
         values = table.to_numpy(np.float32).astype(np.float64, order="C")
@@ -67,12 +67,12 @@ class FeatureContract:
             raise BadInput(
                 f"row {row} has no finite value in column `{self.columns[column]}`; leave it out or answer it"
             )
-        return pd.DataFrame(values, columns=given, index=table.index)
+        return pd.DataFrame(values, columns=names, index=table.index)
 
 
 @dataclass(frozen=True)
 class FeatureModel:
-    """A fitted scikit-learn estimator that takes nothing but the features that it was trained on."""
+    """A fitted scikit-learn estimator that refuses other features than those it was trained on."""
 
     estimator: Any
     contract: FeatureContract
@@ -88,7 +88,7 @@ class FeatureModel:
 
 @dataclass(frozen=True)
 class Training:
-    """What a model was trained on: `features` (the contract's columns), `target`, and where the rows came from."""
+    """A model's training data: `features` (the contract's columns), `target` and its name, and tags on their origin."""
 
     features: pd.DataFrame
     target: Sequence[Any]
@@ -99,7 +99,7 @@ class Training:
 def log_feature_model(client: MlflowClient, run_id: str, name: str, model: FeatureModel, training: Training) -> str:
     """Log a model under a run, with its training features as the run's input, and return the model's id.
 
-    On a failure nothing of the model is left.
+    A failure leaves no part of the model.
     """
     import mlflow.sklearn
     from mlflow.models import Model, infer_signature
@@ -153,16 +153,15 @@ def _dataset(contract: FeatureContract, frame: pd.DataFrame, training: Training)
         "qaemb.answerer": contract.answerer,
         "qaemb.answerer_key": contract.answerer_key,
     }
-    told = from_pandas(
+    dataset = from_pandas(
         frame.assign(**{training.target_name: list(training.target)}),
         source=CodeDatasetSource(tags=about),
         targets=training.target_name,
         name=contract.service,
     ).to_dict()
     tags = clean_tags({MLFLOW_DATASET_CONTEXT: "training", **about, **training.tags})
-    return DatasetInput(Dataset(**told), [InputTag(key, value) for key, value in tags.items()])
+    return DatasetInput(Dataset(**dataset), [InputTag(key, value) for key, value in tags.items()])
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(f"`{name}`" for name in names[:5])
-    return (shown or "none") + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return listed(f"`{name}`" for name in names) or "none"

@@ -1,7 +1,4 @@
-"""What one run says, and how its names and values are made to fit MLflow's rules.
-
-Files of a model under a run, as MLflow's logged model: there, or not there at all.
-"""
+"""A run's names and values in the form that MLflow takes, and logging a saved model under a run, whole or not."""
 
 from __future__ import annotations
 
@@ -42,7 +39,7 @@ class RunRecord:
 
 
 def clean_params(params: Mapping[str, Any]) -> dict[str, str]:
-    """Return parameters as text of at most 500 characters; a longer one ends with how long it was."""
+    """Return parameters as text of at most 500 characters; a text that was cut ends with its full length."""
     return {key: _shorten(str(value), _MAX_PARAM) for key, value in _clean_keys(params).items()}
 
 
@@ -95,7 +92,7 @@ def _shorten(text: str, limit: int) -> str:
 def log_saved_model(
     client: MlflowClient, run_id: str, saving: Model, saved: Path, kind: str, undo: ExitStack
 ) -> LoggedModel:
-    """Log the model that was saved to a folder and return it; `undo` gets what takes it back."""
+    """Log the model that was saved to a folder and return it; `undo` gets the call that deletes it again."""
     experiment = client.get_run(run_id).info.experiment_id
     logged = client.create_logged_model(experiment, saving.artifact_path, run_id, model_type=kind)
     undo.callback(_forget, client, logged)
@@ -109,7 +106,7 @@ def log_saved_model(
 
 
 def model_folder(logged: LoggedModel) -> Path:
-    """Return the folder with a logged model's files, in the tracker's own."""
+    """Return the folder with a logged model's files."""
     return Path(url2pathname(urlparse(logged.artifact_location).path))
 
 

@@ -1,6 +1,6 @@
-"""What a student that is to be logged in MLflow says about itself, and what comes back.
+"""Students as MLflow models: saved with a signature, tried, and registered as versions with tags and aliases.
 
-Students as MLflow models: saved with a signature, tried, and registered as versions with tags and aliases.
+`StudentModel` is what a student says about itself when it is logged, `ModelVersionRef` what comes back.
 
 **Signature.** Input: the column `text`. Parameter: `questions`, a list of strings; empty (the default) asks all that
 the student knows. Outputs: a float column of margins per question that it knows, each marked as optional, because a
@@ -167,7 +167,7 @@ def _save(student: StudentModel, data: Path, target: Path) -> Model:
         data_path=str(data),
         mlflow_model=saving,
         signature=_signature(student),
-        input_example=(_EXAMPLE, {"questions": _asked(student)}),
+        input_example=(_EXAMPLE, {"questions": _example_questions(student)}),
         pip_requirements=[f"{package}=={version(package)}" for package in ("qaemb", "mlflow")],
         model_config={MODEL_FOLDER: ""},  # MLflow lets a user override only what is there
     )
@@ -193,7 +193,7 @@ def _signature(student: StudentModel) -> ModelSignature:
     )
 
 
-def _asked(student: StudentModel) -> list[str]:
+def _example_questions(student: StudentModel) -> list[str]:
     return list(student.questions[:_IN_EXAMPLE]) or [_ANY_QUESTION]
 
 
@@ -203,8 +203,8 @@ def _try(student: StudentModel, saved: Path) -> None:
 
     config = {MODEL_FOLDER: str(student.weights.folder)} if student.weights else {}
     loaded = mlflow.pyfunc.load_model(str(saved), suppress_warnings=True, model_config=config)
-    asked, known = _asked(student), list(student.questions)
-    for params, expected in [({"questions": asked}, asked), *([({}, known)] if known else [])]:
+    some, everything = _example_questions(student), list(student.questions)
+    for params, expected in [({"questions": some}, some), *([({}, everything)] if everything else [])]:
         answers = loaded.predict(_EXAMPLE, params=params)
         if list(answers.columns) != expected or not np.isfinite(answers.to_numpy()).all():
             raise QaembError(

@@ -7,7 +7,7 @@ Nothing is unpickled: MLflow imports this module by name and gives it the folder
     model/         the encoder's or base model's folder, where it was included
 
 The code that opens a student and the code that makes a model folder belong to other rooms, so the record names them,
-as "module:function".
+as "module:function". A module that has moved since a model was saved is found by its former name (`_MOVED`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ from qaemb.settings import ModelSettings
 RECORD, STUDENT, MODEL = "record.json", "student", "model"
 MODEL_FOLDER = "model_folder"  # the key of MLflow's model_config by which a user names a model folder
 _INFO = "qaemb_model.json"
+_MOVED = {  # former name -> present name of modules that saved models name; an entry stays as long as such models do
+    "qaemb.answers.models": "qaemb.models.folder",
+    "qaemb.distill.serving": "qaemb.distill.open_student",
+}
 
 
 class OpenStudent(Protocol):
@@ -49,8 +53,8 @@ class StudentPyfunc:
 
         `params["questions"]` lists what to ask; without it, or empty, all questions that the student knows.
         """
-        asked = list((params or {}).get("questions") or [])
-        names, margins = self._student.predict(table["text"].tolist(), asked or None)
+        questions = list((params or {}).get("questions") or [])
+        names, margins = self._student.predict(table["text"].tolist(), questions or None)
         if margins.shape != (len(table), len(names)) or margins.dtype != np.float32:
             raise QaembError(
                 f"the student returned {margins.dtype} {margins.shape} for {len(table)} texts and {len(names)} names; "
@@ -74,32 +78,31 @@ def _load_pyfunc(data: str, model_config: Mapping[str, Any] | None = None) -> St
 
 
 def named(path: str) -> Callable[..., Any]:
-    """Return the function that "module:function" names; BadInput if there is none.
+    """Return the function that "module:function" names, also by a former name of its module; BadInput if there is none.
 
     >>> named("math:sqrt")(9.0)
     3.0
     """
     module, _, function = path.partition(":")
     try:
-        found = getattr(import_module(module), function)
+        member = getattr(import_module(_MOVED.get(module, module)), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise BadInput(f"`{path}` does not name a function ({error}); write it as `module:function`") from error
-    if not callable(found):
+    if not callable(member):
         raise BadInput(f"`{path}` is not a function; write it as `module:function`")
-    return found
+    return member
 
 
-def _model_folder(included: Path, weights: Mapping[str, Any] | None, given: str) -> Path | None:
-    """Return the folder of the model that a student stands on: the included, the given, or one made from its source."""
+def _model_folder(included: Path, weights: Mapping[str, Any] | None, user_folder: str) -> Path | None:
+    """Return the folder of the model that a student stands on: included, the user's, or made from its source."""
     if weights is None:
         return None
-    if included.is_dir():
-        given = str(included)
-    folder = Path(given) if given else _made(weights)
-    found = _digest(folder)
-    if found != weights["digest"]:
+    elsewhere = Path(user_folder) if user_folder else None
+    folder = included if included.is_dir() else elsewhere or _made(weights)
+    digest = _digest(folder)
+    if digest != weights["digest"]:
         raise BadInput(
-            f"{folder} holds a model with digest {found}, but the student stands on model `{weights['name']}` with "
+            f"{folder} holds a model with digest {digest}, but the student stands on model `{weights['name']}` with "
             f"digest {weights['digest']} ({_source(weights)}); install that, or name the model's folder: "
             f"mlflow.pyfunc.load_model(URI, model_config={{'{MODEL_FOLDER}': PATH}})"
         )

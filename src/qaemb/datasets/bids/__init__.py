@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from qaemb.datasets.bids.source import BidsSource
+from qaemb.datasets.bids.index import BidsSettings
+from qaemb.datasets.bids.source import ADAPTER, BidsSource
 
-__all__ = ["BidsSource"]
+__all__ = ["ADAPTER", "BidsSettings", "BidsSource"]

@@ -1,7 +1,4 @@
-"""Words from the events of a run.
-
-Images of a run as arrays (n_trs, voxels): sizes from headers, values volume by volume, noise taken out.
-"""
+"""Images of a run as arrays (n_trs, voxels): sizes from headers, values volume by volume, noise removed."""
 
 from __future__ import annotations
 
@@ -10,63 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from qaemb.datasets.bids.index import BidsIndex, Run
+from qaemb.datasets.bids.index import BidsIndex, BidsSettings, Run
 from qaemb.datasets.source import N_VERTICES
-from qaemb.datasets.words import NO_RULES, LabelRules, require_usable, spoken_words
 from qaemb.errors import BadInput
-from qaemb.rows import read_csv, read_numbers
-from qaemb.settings import BidsSettings
-
-
-def read_events(path: Path, settings: BidsSettings, rules: LabelRules = NO_RULES) -> pd.DataFrame:
-    """Return word (lower case), onset_s and offset_s, in seconds from the start of the run's first scan.
-
-    A word is an event with something else than `n/a` in `word_column` and, where some event has the trial_type of the
-    settings, with that trial_type. Noise marks are left out. The index counts the rows of the file. BadInput names file
-    and row.
-    """
-    words = read_events_table(path, settings, rules)
-    require_usable(path, words)
-    return words
-
-
-def read_events_table(path: Path, settings: BidsSettings, rules: LabelRules = NO_RULES) -> pd.DataFrame:
-    """Return the words as `read_events` does, whatever their order; BadInput names a row without times."""
-    column = settings.word_column
-    table = read_csv(path, ["onset", "duration"], separator="\t")
-    if column not in table.columns:
-        raise BadInput(
-            f"{path} has no column `{column}` for the words; set dataset.bids.word_column to one of: "
-            f"{', '.join(table.columns)}"
-        )
-    is_word = ~table[column].isin(["", "n/a"])
-    if column != "trial_type" and "trial_type" in table.columns:
-        of_type = table["trial_type"] == settings.trial_type
-        is_word &= of_type | (not of_type.any())
-    table = table[is_word]
-    onset = read_numbers(path, table, "onset")
-    words = pd.DataFrame({"word": table[column], "onset_s": onset})
-    words["offset_s"] = onset + read_numbers(path, table, "duration")
-    return spoken_words(words, rules)
-
-
-def require_same(path: Path, words: pd.DataFrame, other_path: Path, other: pd.DataFrame, tolerance_s: float) -> None:
-    """Raise BadInput unless two runs of a story have the same words at the same times, within the tolerance."""
-    if words["word"].tolist() != other["word"].tolist():
-        raise BadInput(
-            f"{path} and {other_path} are of one story but have different words; if they are different stories, set "
-            "dataset.bids.story: run, or exclude one of the runs"
-        )
-    apart = np.abs(words["onset_s"].to_numpy() - other["onset_s"].to_numpy()).max()
-    if apart > tolerance_s:
-        raise BadInput(
-            f"{path} and {other_path} are of one story but have onsets up to {apart:.3g} s apart, more than "
-            f"dataset.bids.onset_tolerance_s ({tolerance_s:g}); cut the runs so that the story starts at the same scan"
-        )
-
 
 Array = NDArray[np.float32]
 
@@ -76,7 +21,7 @@ _UNREADABLE = (OSError, EOFError, ValueError, zlib.error)
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6, "unknown": 1.0}
 
 
-def open_image(path: Path) -> Any:
+def _open_image(path: Path) -> Any:
     """Return an image whose values are read when sliced; BadInput names a file that is none."""
     import nibabel
 
@@ -93,42 +38,28 @@ def n_volumes(run: Run) -> int:
     """Return the volumes of a run, of both hemispheres; BadInput if these differ or it is a single volume."""
     counts = []
     for path in run.images:
-        image = open_image(path)
+        image = _open_image(path)
         counts.append(len(image.darrays) if run.is_surface else (*image.shape, 1, 1)[3])
     if len(set(counts)) > 1 or counts[0] < 2:
         raise BadInput(f"{run.images[0]} holds {counts[0]} volumes ({counts[-1]} in {run.images[-1].name})")
     return counts[0]
 
 
-def repetition_time(run: Run, index: BidsIndex) -> float:
-    """Return the TR in seconds: RepetitionTime of the JSON files of the run, else of the NIfTI's header."""
-    value = index.described(run, "RepetitionTime") or (0.0 if run.is_surface else header_tr(run))
-    if value <= 0:
-        raise BadInput(f"{run.images[0]}: no RepetitionTime in its .json nor in the raw run's; add one, in seconds")
-    return value
-
-
 def header_tr(run: Run) -> float:
     """Return the TR in seconds that the header of a NIfTI states, 0 if it states none."""
-    header = open_image(run.images[0]).header
+    header = _open_image(run.images[0]).header
     zooms = header.get_zooms()
     return float(zooms[3]) * _SECONDS[header.get_xyzt_units()[1]] if len(zooms) > 3 else 0.0
-
-
-def first_row_time(run: Run, index: BidsIndex, tr_s: float) -> float:
-    """Return the time of the first volume: StartTime of its .json, which fMRIPrep writes, else the middle of the TR."""
-    start = index.described(run, "StartTime")
-    return tr_s / 2 if start is None else start
 
 
 def common_mask(runs: list[Run], index: BidsIndex) -> Any:
     """Return the voxels that all runs have: the mask of the settings, else where the masks of all runs agree."""
     from nilearn.masking import intersect_masks
 
-    chosen = index.settings.mask
-    paths = [index.mask(run) for run in runs] if chosen is None else [index.folder / chosen]
+    of_settings = index.settings.mask
+    paths = [index.mask(run) for run in runs] if of_settings is None else [index.folder / of_settings]
     try:
-        mask = intersect_masks([open_image(path) for path in paths], threshold=1, connected=False)
+        mask = intersect_masks([_open_image(path) for path in paths], threshold=1, connected=False)
     except _UNREADABLE as error:
         raise BadInput(f"{paths[0]} and the masks of {len(paths) - 1} more runs can't be joined: {error}") from error
     if not np.asarray(mask.dataobj).any():
@@ -139,7 +70,7 @@ def common_mask(runs: list[Run], index: BidsIndex) -> Any:
 def count_inside(path: Path) -> int:
     """Return the number of voxels inside a mask; BadInput names a file that can't be read."""
     try:
-        return int(np.count_nonzero(np.asarray(open_image(path).dataobj)))
+        return int(np.count_nonzero(np.asarray(_open_image(path).dataobj)))
     except _UNREADABLE as error:
         raise BadInput(f"{path} can't be read to the end ({error}): cut off; fetch it again") from error
 
@@ -150,7 +81,7 @@ def read_volumes(run: Run, mask: Any, rows: slice) -> Array:
     Volumes are read one after the other, so that the unmasked run is never in memory.
     """
     path = run.images[0]
-    image, inside = open_image(path), np.asarray(mask.dataobj).astype(bool)
+    image, inside = _open_image(path), np.asarray(mask.dataobj).astype(bool)
     if image.shape[:3] != inside.shape or not np.allclose(image.affine, mask.affine, atol=1e-3):
         raise BadInput(f"{path} is {image.shape[:3]}, its mask {inside.shape}; both must be of one grid and position")
     step = max(1, _BLOCK_BYTES // (8 * inside.size))
@@ -167,42 +98,29 @@ def read_volumes(run: Run, mask: Any, rows: slice) -> Array:
 
 def read_surfaces(run: Run, rows: slice) -> Array:
     """Return the values (volumes, vertices): the vertices of the left hemisphere, then of the right."""
-    sides = [np.stack([array.data for array in open_image(path).darrays[rows]]) for path in run.images]
+    sides = [np.stack([array.data for array in _open_image(path).darrays[rows]]) for path in run.images]
     if run.space == "fsaverage5" and {side.shape[1] for side in sides} != {N_VERTICES}:
         raise BadInput(f"{run.images[0]} holds {sides[0].shape[1]} vertices, but fsaverage5 has {N_VERTICES}")
     return np.concatenate(sides, axis=1).astype(np.float32)
 
 
-def read_confounds(run: Run, index: BidsIndex, rows: slice) -> NDArray[np.float64] | None:
-    """Return the chosen confounds (volumes, columns), None without any; `n/a`, as in a first difference, is 0."""
-    columns = index.settings.confounds
-    if not columns:
-        return None
-    path = index.confounds(run)
-    table = read_csv(path, columns, separator="\t")
-    if len(table) < rows.stop:
-        raise BadInput(f"{path} has {len(table)} rows, the run {rows.stop} volumes or more")
-    table = table.replace("n/a", "0")
-    return np.stack([read_numbers(path, table, column) for column in columns], axis=1)[rows]
-
-
 def clean(values: Array, confounds: NDArray[np.float64] | None, tr_s: float, settings: BidsSettings) -> Array:
     """Return the values without drift and confounds and z-scored, as the settings say; constant voxels are NaN.
 
-    Line, cosines and confounds are taken out in one regression (nilearn.signal.clean), in blocks of voxels.
+    One regression (nilearn.signal.clean) removes line, cosines and confounds, in blocks of voxels.
     """
     from nilearn.signal import clean as clean_signals
 
     drift: dict[str, Any] = {"filter": False}
-    # The slowest cosine makes half a turn in a run, so a run shorter than that has none to take out.
+    # The slowest cosine makes half a turn in a run, so a run shorter than that has none to remove.
     if settings.high_pass_hz is not None and 2 * len(values) * tr_s * settings.high_pass_hz >= 1:
         drift = {"filter": "cosine", "high_pass": settings.high_pass_hz, "t_r": tr_s}
     cleaned = np.full_like(values, np.nan)
     varies = np.flatnonzero(np.isfinite(values).all(axis=0) & (values != values[:1]).any(axis=0))
     for start in range(0, len(varies), _BLOCK_VOXELS):
-        own = varies[start : start + _BLOCK_VOXELS]
-        cleaned[:, own] = clean_signals(
-            values[:, own].astype(np.float64),
+        block = varies[start : start + _BLOCK_VOXELS]
+        cleaned[:, block] = clean_signals(
+            values[:, block].astype(np.float64),
             detrend=settings.detrend,
             standardize="zscore_sample" if settings.standardize else None,
             confounds=confounds,

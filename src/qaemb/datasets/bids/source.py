@@ -1,7 +1,4 @@
-"""The source `bids`: stories are tasks or runs, their responses fMRIPrep's outputs, their words the events.
-
-The checks of a BIDS folder with fMRIPrep's outputs.
-"""
+"""The source `bids`: stories are tasks or runs, their responses fMRIPrep's outputs, their words the events."""
 
 from __future__ import annotations
 
@@ -13,36 +10,38 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from qaemb.datasets.bids.images import (
     Array,
     clean,
     common_mask,
     count_inside,
-    first_row_time,
     header_tr,
     n_volumes,
-    read_confounds,
-    read_events,
-    read_events_table,
     read_surfaces,
     read_volumes,
-    repetition_time,
-    require_same,
 )
-from qaemb.datasets.bids.index import BidsIndex, Run
-from qaemb.datasets.doctor.arrays import Compared, Recorded, check_responses
-from qaemb.datasets.doctor.findings import Check, Problem, listed
-from qaemb.datasets.doctor.transcripts import check_table
-from qaemb.datasets.source import N_VERTICES, Responses, Timing, WordsAndResponses
-from qaemb.datasets.words import NO_RULES, LabelRules
-from qaemb.errors import BadInput
-from qaemb.settings import BidsSettings
+from qaemb.datasets.bids.index import BidsIndex, BidsSettings, Run
+from qaemb.datasets.doctor import (
+    Check,
+    Compared,
+    Problem,
+    Recorded,
+    check_responses,
+    check_stories,
+    check_table,
+    unless_bad,
+)
+from qaemb.datasets.source import N_VERTICES, Adapter, Responses, Source, Timing
+from qaemb.datasets.words import NO_RULES, LabelRules, require_usable, spoken_words
+from qaemb.errors import BadInput, listed
+from qaemb.rows import read_csv, read_numbers
 
 _SAME_S = 1e-3
 
 
-class BidsSource(WordsAndResponses):
+class BidsSource(Source):
     """A BIDS folder with fMRIPrep's outputs. Time 0 is the start of a run's first scan, as in its events.
 
     Several runs of a story by one subject are repeats: `data` is their mean, `repeats` are the runs.
@@ -50,7 +49,7 @@ class BidsSource(WordsAndResponses):
 
     def __init__(self, folder: Path, settings: BidsSettings, rules: LabelRules = NO_RULES) -> None:
         self.index, self.settings, self.rules = BidsIndex(folder, settings), settings, rules
-        self.timing = lru_cache(maxsize=None)(self._timing)
+        self._timing = lru_cache(maxsize=None)(self._timing_of)
         self._mask = lru_cache(maxsize=1)(self._mask_of)
 
     def stories(self) -> list[str]:
@@ -68,10 +67,10 @@ class BidsSource(WordsAndResponses):
     def words(self, story: str) -> pd.DataFrame:
         """Return the words of the story's events, which must be the same in all its runs."""
         paths = list(dict.fromkeys(self.index.events(run) for run in self.runs(story)))
-        words = read_events(paths[0], self.settings, self.rules)
+        words = _read_events(paths[0], self.settings, self.rules)
         for path in paths[1:]:
-            other = read_events(path, self.settings, self.rules)
-            require_same(paths[0], words, path, other, self.settings.onset_tolerance_s)
+            other = _read_events(path, self.settings, self.rules)
+            _require_same(paths[0], words, path, other, self.settings.onset_tolerance_s)
         return words
 
     @contextmanager
@@ -92,10 +91,14 @@ class BidsSource(WordsAndResponses):
 
     def runs(self, story: str) -> list[Run]:
         """Return all runs of a story, by subject."""
-        return [run for (_, of), runs in self.index.runs.items() if of == story for run in runs]
+        return [run for (_, name), runs in self.index.runs.items() if name == story for run in runs]
 
-    def _timing(self, story: str) -> Timing:
-        """Return where the response rows stand: as many as the story's shortest run has.
+    def timing(self, story: str) -> Timing:
+        """Return where the response rows stand, read once a story; errors as in `_timing_of`."""
+        return self._timing(story)
+
+    def _timing_of(self, story: str) -> Timing:
+        """Return where the response rows stand: as many as the story's shortest run has, without what is trimmed.
 
         BadInput if the runs differ in TR, or in length by more than `length_tolerance`.
         """
@@ -107,34 +110,105 @@ class BidsSource(WordsAndResponses):
                 f"{shortest.images[0]} has {min(counts)} volumes, {longest.images[0].name} {max(counts)}; exclude one "
                 "(dataset.bids.exclude) or raise dataset.bids.length_tolerance, and all are cut to the shortest"
             )
-        tr_s = repetition_time(runs[0], self.index)
+        tr_s = _repetition_time(runs[0], self.index)
         for run in runs[1:]:
-            if abs(repetition_time(run, self.index) - tr_s) > _SAME_S:
+            if abs(_repetition_time(run, self.index) - tr_s) > _SAME_S:
                 raise BadInput(f"{run.images[0]} and {runs[0].images[0].name} differ in TR; exclude one of them")
         before, after = self.settings.trim
         n_trs = min(counts) - before - after
         if n_trs < 2:
             raise BadInput(f"{shortest.images[0]} has {min(counts)} volumes, too few for dataset.bids.trim")
-        return Timing(n_trs, tr_s, first_row_time(runs[0], self.index, tr_s) + before * tr_s)
+        return Timing(n_trs, tr_s, _first_row_time(runs[0], self.index, tr_s) + before * tr_s)
 
     def _read(self, run: Run) -> Array:
         timing, before = self.timing(run.story), self.settings.trim[0]
         rows = slice(before, before + timing.n_trs)
         values = read_surfaces(run, rows) if run.is_surface else read_volumes(run, self._mask(run.subject), rows)
-        return clean(values, read_confounds(run, self.index, rows), timing.tr_s, self.settings)
+        return clean(values, _read_confounds(run, self.index, rows), timing.tr_s, self.settings)
 
     def _mask_of(self, subject: str) -> Any:
         """Return the mask of a subject, one for all stories so that voxels are the same."""
         return common_mask(
-            [run for (of, _), runs in self.index.runs.items() if of == subject for run in runs], self.index
+            [run for (name, _), runs in self.index.runs.items() if name == subject for run in runs], self.index
         )
 
 
-_SAME_TR_S = 1e-3
+def _read_events(path: Path, settings: BidsSettings, rules: LabelRules = NO_RULES) -> pd.DataFrame:
+    """Return word (lower case), onset_s and offset_s, in seconds from the start of the run's first scan.
+
+    A word is an event with something else than `n/a` in `word_column` and, where some event has the trial_type of the
+    settings, with that trial_type. Noise marks are left out. The index counts the rows of the file. BadInput names file
+    and row.
+    """
+    words = _events_table(path, settings, rules)
+    require_usable(path, words)
+    return words
 
 
-def bids_checks(folder: Path, settings: BidsSettings, rules: LabelRules = NO_RULES) -> list[Check]:
-    """Return the checks of events, images, confounds and masks; BadInput if no runs can be told from the names."""
+def _events_table(path: Path, settings: BidsSettings, rules: LabelRules) -> pd.DataFrame:
+    """Return the words as `_read_events` does, whatever their order; BadInput names a row without times."""
+    column = settings.word_column
+    table = read_csv(path, ["onset", "duration"], separator="\t")
+    if column not in table.columns:
+        raise BadInput(
+            f"{path} has no column `{column}` for the words; set dataset.bids.word_column to one of: "
+            f"{', '.join(table.columns)}"
+        )
+    is_word = ~table[column].isin(["", "n/a"])
+    if column != "trial_type" and "trial_type" in table.columns:
+        of_type = table["trial_type"] == settings.trial_type
+        is_word &= of_type | (not of_type.any())
+    table = table[is_word]
+    onset = read_numbers(path, table, "onset")
+    words = pd.DataFrame({"word": table[column], "onset_s": onset})
+    words["offset_s"] = onset + read_numbers(path, table, "duration")
+    return spoken_words(words, rules)
+
+
+def _require_same(path: Path, words: pd.DataFrame, other_path: Path, other: pd.DataFrame, tolerance_s: float) -> None:
+    """Raise BadInput unless two runs of a story have the same words at the same times, within the tolerance."""
+    if words["word"].tolist() != other["word"].tolist():
+        raise BadInput(
+            f"{path} and {other_path} are of one story but have different words; if they are different stories, set "
+            "dataset.bids.story: run, or exclude one of the runs"
+        )
+    apart = np.abs(words["onset_s"].to_numpy() - other["onset_s"].to_numpy()).max()
+    if apart > tolerance_s:
+        raise BadInput(
+            f"{path} and {other_path} are of one story but have onsets up to {apart:.3g} s apart, more than "
+            f"dataset.bids.onset_tolerance_s ({tolerance_s:g}); cut the runs so that the story starts at the same scan"
+        )
+
+
+def _repetition_time(run: Run, index: BidsIndex) -> float:
+    """Return the TR in seconds: RepetitionTime of the JSON files of the run, else of the NIfTI's header."""
+    value = index.described(run, "RepetitionTime") or (0.0 if run.is_surface else header_tr(run))
+    if value <= 0:
+        raise BadInput(f"{run.images[0]}: no RepetitionTime in its .json nor in the raw run's; add one, in seconds")
+    return value
+
+
+def _first_row_time(run: Run, index: BidsIndex, tr_s: float) -> float:
+    """Return the time of the first volume: StartTime of its .json, which fMRIPrep writes, else the middle of the TR."""
+    start = index.described(run, "StartTime")
+    return tr_s / 2 if start is None else start
+
+
+def _read_confounds(run: Run, index: BidsIndex, rows: slice) -> NDArray[np.float64] | None:
+    """Return the confounds (volumes, columns) of the settings, None without any; `n/a`, as in a derivative, is 0."""
+    columns = index.settings.confounds
+    if not columns:
+        return None
+    path = index.confounds(run)
+    table = read_csv(path, columns, separator="\t")
+    if len(table) < rows.stop:
+        raise BadInput(f"{path} has {len(table)} rows, the run {rows.stop} volumes or more")
+    table = table.replace("n/a", "0")
+    return np.stack([read_numbers(path, table, column) for column in columns], axis=1)[rows]
+
+
+def _checks(folder: Path, settings: BidsSettings, rules: LabelRules = NO_RULES) -> list[Check]:
+    """Return the checks of events, images, confounds and masks; BadInput if the names show no runs."""
     source, compared = BidsSource(folder, settings, rules), Compared()
     index = source.index
     checks = []
@@ -144,8 +218,8 @@ def bids_checks(folder: Path, settings: BidsSettings, rules: LabelRules = NO_RUL
         checks.append(
             Check("images", lambda: [("WARNING", f"{len(lost)} were never fetched and count as missing: {names}")])
         )
-    runs = [run for own in index.runs.values() for run in own]
-    for path, run in {_events(index, run): run for run in runs}.items():
+    runs = [run for of_story in index.runs.values() for run in of_story]
+    for path, run in {unless_bad(partial(index.events, run)): run for run in runs}.items():
         place = "events" if path is None else _place(folder, path)
         checks.append(Check(place, partial(_check_events, source, run)))
     for run in runs:
@@ -160,35 +234,22 @@ def bids_checks(folder: Path, settings: BidsSettings, rules: LabelRules = NO_RUL
     return checks
 
 
-def _events(index: BidsIndex, run: Run) -> Path | None:
-    try:
-        return index.events(run)
-    except BadInput:
-        return None
-
-
 def _check_events(source: BidsSource, run: Run) -> Iterator[Problem]:
-    events = read_events_table(source.index.events(run), source.settings, source.rules)
-    yield from check_table(events, _timing(source, run.story))
-
-
-def _timing(source: BidsSource, story: str) -> Timing | None:
-    try:
-        return source.timing(story)
-    except BadInput:  # the story has a check of its own
-        return None
+    timing = unless_bad(partial(source.timing, run.story))
+    events = _events_table(source.index.events(run), source.settings, source.rules)
+    yield from check_table(events, timing)
 
 
 def _check_run(source: BidsSource, run: Run) -> Iterator[Problem]:
     volumes = n_volumes(run)
-    timing = _timing(source, run.story)
+    timing = unless_bad(partial(source.timing, run.story))
     if timing is not None and not run.is_surface:
         header = header_tr(run)
-        if header > 0 and abs(header - timing.tr_s) > _SAME_TR_S:
+        if header > 0 and abs(header - timing.tr_s) > _SAME_S:
             yield "WARNING", f"its header states a TR of {header:g} s, its .json {timing.tr_s:g} s, which is taken"
     if not run.is_surface and source.settings.mask is None and not count_inside(source.index.mask(run)):
         yield "ERROR", "its mask is empty"
-    read_confounds(run, source.index, slice(0, volumes))
+    _read_confounds(run, source.index, slice(0, volumes))
     if timing is not None:
         spare = volumes - sum(source.settings.trim) - timing.n_trs
         if spare:
@@ -203,11 +264,20 @@ def _check_story(source: BidsSource, story: str) -> Iterator[Problem]:
 
 
 def _check_subject(source: BidsSource, subject: str) -> Iterator[Problem]:
-    missing = [story for story in source.stories() if not source.has(subject, story)]
-    if missing:
-        yield "WARNING", f"lacks {len(missing)} of {len(source.stories())} stories: {listed(missing)}"
-    yield "OK", f"{len(source.stories()) - len(missing)} stories"
+    heard = [story for story in source.stories() if source.has(subject, story)]
+    yield from check_stories(source.stories(), heard)
+    yield "OK", f"{len(heard)} stories"
 
 
 def _place(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix()
+
+
+ADAPTER = Adapter(
+    BidsSource,
+    _checks,
+    mark="sub-*/ or derivatives/",
+    patterns=("sub-*", "derivatives"),
+    settings=BidsSettings,
+    has_rules=True,
+)

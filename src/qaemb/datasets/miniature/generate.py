@@ -6,7 +6,6 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -37,7 +36,7 @@ _N_NAN_VOXELS = 5  # of the last subject, in every second story
 
 
 @dataclass(frozen=True)
-class _Spoken:
+class _Recording:
     story: AnnotatedStory
     speech: Speech
     time_courses: NDArray[np.float64]
@@ -51,23 +50,23 @@ def generate(source: Path, target: Path, settings: MiniatureSettings) -> dict[st
     names the file and line of a wrong source, BadParameter the key of settings that don't fit together.
     """
     if len(settings.n_repeats) < settings.n_subjects:
-        given, needed = len(settings.n_repeats), settings.n_subjects
-        raise BadParameter(f"miniature.n_repeats has {given} values for {needed} subjects; give one each")
+        n_values, n_subjects = len(settings.n_repeats), settings.n_subjects
+        raise BadParameter(f"miniature.n_repeats has {n_values} values for {n_subjects} subjects; give one each")
     if min(settings.n_repeats) < 2:
         raise BadParameter("miniature.n_repeats: every subject needs at least 2 repeats, for a noise ceiling")
     properties = read_properties(source / "properties.yaml")
     stories = read_stories(source / "stories", properties["property"].tolist())
-    lacking = [name for name in REPEATED_STORIES if name not in {story.name for story in stories}]
-    if lacking or len(stories) < len(REPEATED_STORIES) + 2:
+    missing = [name for name in REPEATED_STORIES if name not in {story.name for story in stories}]
+    if missing or len(stories) < len(REPEATED_STORIES) + 2:
         raise BadInput(f"{source / 'stories'}: {', '.join(REPEATED_STORIES)} and at least two other stories are needed")
-    spoken = [_speak(story, properties["property"].tolist(), settings.seed) for story in stories]
+    recordings = [_speak(story, properties["property"].tolist(), settings.seed) for story in stories]
     folder = target / "derivative"
-    _write_texts(folder, spoken, properties)
+    _write_texts(folder, recordings, properties)
     subjects = [f"UTS{number:02d}" for number in range(1, settings.n_subjects + 1)]
     write_json(folder / "subject_xfms.json", {subject: f"{subject}_auto" for subject in subjects})
     for number, subject in enumerate(tqdm(subjects, desc="subjects", unit="subject", leave=False)):
-        _write_subject(folder, number, subject, spoken, settings)
-    return {of.story.name: len(of.time_courses) for of in spoken}
+        _write_subject(folder, number, subject, recordings, settings)
+    return {recording.story.name: len(recording.time_courses) for recording in recordings}
 
 
 def _rng(seed: int, *names: str) -> np.random.Generator:
@@ -75,7 +74,7 @@ def _rng(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32("/".join(names).encode())])
 
 
-def _speak(story: AnnotatedStory, properties: list[str], seed: int) -> _Spoken:
+def _speak(story: AnnotatedStory, properties: list[str], seed: int) -> _Recording:
     speech = speak(story, _rng(seed, "speech", story.name))
     scans = n_scans(speech.duration_ms / 1000)
     if scans - N_TRIMMED < _MIN_ROWS:
@@ -84,18 +83,19 @@ def _speak(story: AnnotatedStory, properties: list[str], seed: int) -> _Spoken:
         )
     per_sentence = np.array([[name in s.properties for name in properties] for s in story.sentences], dtype=float)
     per_word = np.repeat(per_sentence, [len(sentence.words) for sentence in story.sentences], axis=0)
-    return _Spoken(story, speech, property_time_courses(speech.middle_s, per_word, scans), scans)
+    return _Recording(story, speech, property_time_courses(speech.middle_s, per_word, scans), scans)
 
 
-def _write_texts(folder: Path, spoken: list[_Spoken], properties: pd.DataFrame) -> None:
+def _write_texts(folder: Path, recordings: list[_Recording], properties: pd.DataFrame) -> None:
     (folder / "TextGrids").mkdir(parents=True)
     (folder / "gold").mkdir()
-    write_json(folder / "respdict.json", {of.story.name: of.scans for of in spoken})
-    for of in spoken:
-        (folder / "TextGrids" / f"{of.story.name}.TextGrid").write_text(textgrid(of.speech), encoding="utf-8")
+    write_json(folder / "respdict.json", {recording.story.name: recording.scans for recording in recordings})
+    for recording in recordings:
+        path = folder / "TextGrids" / f"{recording.story.name}.TextGrid"
+        path.write_text(textgrid(recording.speech), encoding="utf-8")
     properties.to_csv(folder / "gold" / "properties.csv", index=False)
     names = properties["property"].tolist()
-    sentences = pd.concat([_sentence_table(of.story, names) for of in spoken])
+    sentences = pd.concat([_sentence_table(recording.story, names) for recording in recordings])
     sentences.to_csv(folder / "gold" / "sentences.csv", index=False)
 
 
@@ -108,18 +108,20 @@ def _sentence_table(story: AnnotatedStory, properties: list[str]) -> pd.DataFram
     return table.assign(text=texts, **gold)
 
 
-def _write_subject(folder: Path, number: int, subject: str, spoken: list[_Spoken], settings: MiniatureSettings) -> None:
+def _write_subject(
+    folder: Path, number: int, subject: str, recordings: list[_Recording], settings: MiniatureSettings
+) -> None:
     properties = pd.read_csv(folder / "gold" / "properties.csv")["property"].tolist()
     cortex = grow_cortex(settings.n_voxels, properties, _rng(settings.seed, "cortex", subject))
     (folder / "voxels").mkdir(exist_ok=True)
     cortex.table.to_csv(folder / "voxels" / f"{subject}.csv", index=False)
-    signals = planted_signals(cortex, [of.time_courses for of in spoken], settings.signal_to_noise)
-    train = [of.story.name for of in spoken if of.story.name not in REPEATED_STORIES]
+    signals = _planted_signals(cortex, [recording.time_courses for recording in recordings], settings.signal_to_noise)
+    train = [recording.story.name for recording in recordings if recording.story.name not in REPEATED_STORIES]
     is_last = number == settings.n_subjects - 1
     nan_voxels = _rng(settings.seed, "nan", subject).choice(settings.n_voxels, _N_NAN_VOXELS, replace=False)
     (folder / "preprocessed_data" / subject).mkdir(parents=True)
-    for i, (of, signal) in enumerate(zip(spoken, signals, strict=True)):
-        name = of.story.name
+    for i, (recording, signal) in enumerate(zip(recordings, signals, strict=True)):
+        name = recording.story.name
         if number == _LACKING_SUBJECT and name == train[-1]:
             continue
         n_runs = settings.n_repeats[number] if name in REPEATED_STORIES else 1
@@ -130,7 +132,7 @@ def _write_subject(folder: Path, number: int, subject: str, spoken: list[_Spoken
         _write_responses(folder / "preprocessed_data" / subject / f"{name}.hf5", runs)
 
 
-def planted_signals(
+def _planted_signals(
     cortex: Cortex, time_courses: list[NDArray[np.float64]], signal_to_noise: float
 ) -> list[NDArray[np.float64]]:
     """Return the noiseless responses of each run, (rows, voxels), scaled against noise of variance 1."""
@@ -138,6 +140,8 @@ def planted_signals(
 
 
 def _write_responses(path: Path, runs: NDArray[np.float64]) -> None:
+    import h5py
+
     with h5py.File(path, "w") as file:
         file["data"] = runs.mean(axis=0)
         if len(runs) > 1:

@@ -1,13 +1,12 @@
-"""Where a subject's voxels lie on fsaverage5, and how strongly each property drives each of them.
+"""Responses planted from annotations: properties of words -> TRs -> blood -> voxels, and noise on top.
 
+`grow_cortex` says where a subject's voxels lie on fsaverage5, and how strongly each property drives each of them.
 Regions grow from seeds along the pial surface: a vertex belongs to the seed with the shortest way along the edges of
 the mesh, and the vertices nearest to their seeds are the voxels. So every region is in one piece and nameable, and the
 seeds are shifted a little per subject, as brains differ. Inside a region the weights of its properties vary smoothly.
 The regions and what drives them are made up for this data set, after the rough outline of the literature.
 
-Responses planted from annotations: properties of words -> TRs -> blood -> voxels, and noise on top.
-
-All functions are pure; every random number comes from the generator that is given.
+All functions are pure; every random number comes from the generator in the arguments.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from scipy import sparse
 from scipy.signal import lfilter
 from scipy.sparse.csgraph import dijkstra
 
-from qaemb.datasets.ds003020 import N_TRIMMED, TR_S
+from qaemb.datasets.ds003020 import N_TRIMMED, SOUND_START_S, TR_S
 from qaemb.errors import BadInput
 from qaemb.stimuli.lanczos import lanczos_matrix
 
@@ -33,7 +32,7 @@ _TUNING_SPREAD = 0.5
 
 
 @dataclass(frozen=True)
-class Region:
+class _Region:
     """A region: hemisphere, seed in fsaverage's millimetres, relative size, and the weights of its properties."""
 
     name: str
@@ -44,21 +43,21 @@ class Region:
 
 
 REGIONS = [
-    Region("auditory_left", "left", (-50, -22, 8), 1.0, {"sound": 1.0, "speech": 0.8}),
-    Region("auditory_right", "right", (50, -20, 8), 1.0, {"sound": 1.2, "speech": 0.5}),
-    Region("temporal_left", "left", (-60, -42, 2), 1.2, {"negation": 0.9, "asks": 0.9, "reason": 0.8, "past": 0.6}),
-    Region("temporal_right", "right", (58, -38, 2), 1.1, {"speech": 0.8, "interaction": 0.8, "named_person": 0.9}),
-    Region("frontal_left", "left", (-50, 24, 12), 1.0, {"uncertainty": 1.0, "comparison": 0.9, "future": 0.8}),
-    Region("parietal_left", "left", (-40, -58, 46), 1.0, {"number": 1.1, "time": 0.8, "writing": 0.7}),
-    Region("place_left", "left", (-14, -56, 12), 1.0, {"place": 1.0, "indoors": 0.7, "nature": 0.7}),
-    Region("place_right", "right", (15, -54, 12), 1.0, {"place": 0.9, "nature": 0.9, "vehicle": 0.7}),
-    Region("ventral_left", "left", (-36, -54, -18), 1.1, {"food": 1.2, "taste_smell": 0.9, "color": 0.6}),
-    Region("ventral_right", "right", (36, -54, -18), 1.1, {"sight": 0.9, "color": 0.8, "animal": 1.0}),
-    Region("motor_left", "left", (-40, -22, 56), 1.1, {"motion": 0.9, "tool": 0.8, "touch": 0.9, "body": 0.8}),
-    Region("mind_medial", "left", (-8, 52, 22), 1.0, {"own_thought": 1.0, "negative": 0.8, "positive": -0.7}),
-    Region("mind_right", "right", (52, -54, 28), 1.0, {"other_mind": 1.1, "family": 0.7, "interaction": 0.6}),
-    Region("control_left", "left", (-12, -96, 2), 1.0, {}),
-    Region("control_right", "right", (28, 32, -14), 1.0, {}),
+    _Region("auditory_left", "left", (-50, -22, 8), 1.0, {"sound": 1.0, "speech": 0.8}),
+    _Region("auditory_right", "right", (50, -20, 8), 1.0, {"sound": 1.2, "speech": 0.5}),
+    _Region("temporal_left", "left", (-60, -42, 2), 1.2, {"negation": 0.9, "asks": 0.9, "reason": 0.8, "past": 0.6}),
+    _Region("temporal_right", "right", (58, -38, 2), 1.1, {"speech": 0.8, "interaction": 0.8, "named_person": 0.9}),
+    _Region("frontal_left", "left", (-50, 24, 12), 1.0, {"uncertainty": 1.0, "comparison": 0.9, "future": 0.8}),
+    _Region("parietal_left", "left", (-40, -58, 46), 1.0, {"number": 1.1, "time": 0.8, "writing": 0.7}),
+    _Region("place_left", "left", (-14, -56, 12), 1.0, {"place": 1.0, "indoors": 0.7, "nature": 0.7}),
+    _Region("place_right", "right", (15, -54, 12), 1.0, {"place": 0.9, "nature": 0.9, "vehicle": 0.7}),
+    _Region("ventral_left", "left", (-36, -54, -18), 1.1, {"food": 1.2, "taste_smell": 0.9, "color": 0.6}),
+    _Region("ventral_right", "right", (36, -54, -18), 1.1, {"sight": 0.9, "color": 0.8, "animal": 1.0}),
+    _Region("motor_left", "left", (-40, -22, 56), 1.1, {"motion": 0.9, "tool": 0.8, "touch": 0.9, "body": 0.8}),
+    _Region("mind_medial", "left", (-8, 52, 22), 1.0, {"own_thought": 1.0, "negative": 0.8, "positive": -0.7}),
+    _Region("mind_right", "right", (52, -54, 28), 1.0, {"other_mind": 1.1, "family": 0.7, "interaction": 0.6}),
+    _Region("control_left", "left", (-12, -96, 2), 1.0, {}),
+    _Region("control_right", "right", (28, 32, -14), 1.0, {}),
 ]
 """The two `control` regions carry no signal."""
 
@@ -85,8 +84,8 @@ def grow_cortex(n_voxels: int, properties: list[str], rng: np.random.Generator) 
         for name in region.weights:
             if name not in properties:
                 raise BadInput(f"properties.yaml lacks `{name}`, which the region {region.name} is driven by")
-    found = pd.concat([_grow_hemisphere(hemi, rng) for hemi in ("left", "right")])
-    nearest = found.sort_values("distance", kind="stable").head(n_voxels)
+    vertices = pd.concat([_grow_hemisphere(hemi, rng) for hemi in ("left", "right")])
+    nearest = vertices.sort_values("distance", kind="stable").head(n_voxels)
     table = nearest.sort_values(["hemi", "vertex"]).drop(columns="distance").reset_index(drop=True)
     table.insert(0, "voxel", np.arange(len(table)))
     fields = {hemi: _smooth_fields(hemi, len(properties) + 1, rng) for hemi in ("left", "right")}
@@ -100,7 +99,7 @@ def grow_cortex(n_voxels: int, properties: list[str], rng: np.random.Generator) 
 
 def _grow_hemisphere(hemi: str, rng: np.random.Generator) -> pd.DataFrame:
     """Return hemi, vertex, region and distance to the region's seed, in units of the region's size."""
-    coordinates, edges = pial_mesh(hemi)
+    coordinates, edges = _pial_mesh(hemi)
     regions = [region for region in REGIONS if region.hemi == hemi]
     seeds = np.array([region.seed for region in regions]) + rng.normal(0, _SEED_SHIFT_MM, (len(regions), 3))
     vertices = [int(np.argmin(((coordinates - seed) ** 2).sum(axis=1))) for seed in seeds]
@@ -114,7 +113,7 @@ def _grow_hemisphere(hemi: str, rng: np.random.Generator) -> pd.DataFrame:
 
 
 @lru_cache(maxsize=2)
-def pial_mesh(hemi: str) -> tuple[NDArray[np.float64], sparse.csr_array]:
+def _pial_mesh(hemi: str) -> tuple[NDArray[np.float64], sparse.csr_array]:
     """Return fsaverage5's pial surface: coordinates (10242, 3) in mm and the lengths of its edges (symmetric)."""
     from nilearn import datasets, surface
 
@@ -130,7 +129,7 @@ def pial_mesh(hemi: str) -> tuple[NDArray[np.float64], sparse.csr_array]:
 
 def _smooth_fields(hemi: str, n_fields: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return random maps (vertices, n_fields) that vary smoothly over the surface, of mean 0 and variance 1."""
-    _, edges = pial_mesh(hemi)
+    _, edges = _pial_mesh(hemi)
     step = (edges != 0).astype(np.float64) + sparse.eye_array(edges.shape[0])
     step = sparse.diags_array(1 / step.sum(axis=1)) @ step
     field = rng.normal(size=(edges.shape[0], n_fields))
@@ -139,7 +138,6 @@ def _smooth_fields(hemi: str, n_fields: int, rng: np.random.Generator) -> NDArra
     return (field - field.mean(axis=0)) / field.std(axis=0)
 
 
-_SOUND_START_S = 10.0
 _N_BEFORE, _N_AFTER = 10, 5
 """Scans cut from the simulated run to give the rows of ds003020; five more are never simulated."""
 
@@ -164,7 +162,7 @@ def property_time_courses(
     """
     from nilearn.glm.first_level import spm_hrf
 
-    tr_times = TR_S * np.arange(scans - _N_AFTER, dtype=np.float64) - _SOUND_START_S + TR_S / 2
+    tr_times = TR_S * np.arange(scans - _N_AFTER, dtype=np.float64) - SOUND_START_S + TR_S / 2
     neural = lanczos_matrix(word_times, tr_times) @ word_properties
     # One value per TR from the onset of the response on; it sums to 1, and its value at time 0 is 0.
     response = spm_hrf(TR_S, oversampling=1)

@@ -47,7 +47,7 @@ def speak(story: AnnotatedStory, rng: np.random.Generator) -> Speech:
     The whole is stretched so that words / duration is WORDS_PER_S, within the spread of speakers.
     """
     words = story.words
-    lengths = np.array([_BASE_S + _LETTER_S * len(word) + _SYLLABLE_S * syllables(word) for word in words])
+    lengths = np.array([_BASE_S + _LETTER_S * len(word) + _SYLLABLE_S * _syllables(word) for word in words])
     lengths *= np.exp(rng.normal(0.0, _DURATION_SD, len(words)))
     pauses = _pauses(story, rng)
     lead, tail = rng.uniform(*_LEAD_S), rng.uniform(*_TAIL_S)
@@ -59,10 +59,10 @@ def speak(story: AnnotatedStory, rng: np.random.Generator) -> Speech:
     return Speech(words, onset_ms, offset_ms, int(np.rint(1000 * stretch * (offsets[-1] + tail))))
 
 
-def syllables(word: str) -> int:
+def _syllables(word: str) -> int:
     """Return the number of syllables of a word, guessed as its groups of vowels without a silent final e.
 
-    >>> [syllables(word) for word in ("bread", "table", "over", "nine", "the")]
+    >>> [_syllables(word) for word in ("bread", "table", "over", "nine", "the")]
     [1, 2, 2, 1, 1]
     """
     stem = word[:-1] if re.search(r"[^aeiouyl]e$", word) else word

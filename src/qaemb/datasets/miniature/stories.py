@@ -23,7 +23,7 @@ _PAUSING = set(",;:.!?()-")
 
 
 @dataclass(frozen=True)
-class Sentence:
+class _Sentence:
     """One annotated sentence: its text, its words in lower case, which of them a comma or the like follows."""
 
     text: str
@@ -39,7 +39,7 @@ class AnnotatedStory:
 
     name: str
     title: str
-    sentences: list[Sentence]
+    sentences: list[_Sentence]
 
     @property
     def words(self) -> list[str]:
@@ -71,10 +71,10 @@ def read_stories(folder: Path, properties: list[str]) -> list[AnnotatedStory]:
     paths = sorted(folder.glob("*.txt"))
     if not paths:
         raise BadInput(f"{folder} holds no story (*.txt)")
-    return [read_story(path, properties) for path in paths]
+    return [_read_story(path, properties) for path in paths]
 
 
-def read_story(path: Path, properties: list[str]) -> AnnotatedStory:
+def _read_story(path: Path, properties: list[str]) -> AnnotatedStory:
     """Return one story; BadInput names the file and the line of what is wrong."""
     try:
         lines = path.read_text(encoding="ascii").splitlines()
@@ -93,15 +93,15 @@ def read_story(path: Path, properties: list[str]) -> AnnotatedStory:
     return AnnotatedStory(path.stem, lines[0][2:].strip(), sentences)
 
 
-def _read_sentence(where: str, line: str, properties: list[str], ends_paragraph: bool) -> Sentence:
+def _read_sentence(where: str, line: str, properties: list[str], ends_paragraph: bool) -> _Sentence:
     text, separator, listed = line.partition(_SEPARATOR)
     text = text.strip()
     if not separator:
         raise BadInput(f"{where}: ` || ` and the properties are missing after the sentence (` || -` for none)")
-    found = [] if listed.split() == ["-"] else listed.split()
-    if not listed.strip() or len(set(found)) < len(found):
+    names = [] if listed.split() == ["-"] else listed.split()
+    if not listed.strip() or len(set(names)) < len(names):
         raise BadInput(f"{where}: list each true property once, or `-` for none")
-    unknown = [name for name in found if name not in properties]
+    unknown = [name for name in names if name not in properties]
     if unknown:
         raise BadInput(f"{where}: unknown property `{unknown[0]}`; properties.yaml lists those that there are")
     if re.search(r"\d", text):
@@ -117,4 +117,4 @@ def _read_sentence(where: str, line: str, properties: list[str], ends_paragraph:
     # A hyphen inside a word (`forty-two`) parts two words that are spoken without a pause.
     between = [text[match.end() : end] for match, end in zip(matches, ends, strict=True)]
     pauses = [gap != "-" and bool(_PAUSING & set(gap)) for gap in between]
-    return Sentence(text, words, pauses, frozenset(found), ends_paragraph)
+    return _Sentence(text, words, pauses, frozenset(names), ends_paragraph)

@@ -39,10 +39,10 @@ class AdapterInfo:
     n_layers: int | None
     prompt: dict[str, Any]
 
-
-def adapter_info(base: ModelInfo, n_layers: int | None, prompt: dict[str, Any]) -> AdapterInfo:
-    """Return what is to be kept of a base model, the number of layers and the content of a prompt."""
-    return AdapterInfo(base.name, base.digest, base.package, base.version, n_layers, prompt)
+    @classmethod
+    def of(cls, base: ModelInfo, n_layers: int | None, prompt: dict[str, Any]) -> AdapterInfo:
+        """Return what is stored of a base model, the number of layers and the content of a prompt."""
+        return cls(base.name, base.digest, base.package, base.version, n_layers, prompt)
 
 
 def save_adapter(model: PeftModel, info: AdapterInfo, folder: Path) -> None:

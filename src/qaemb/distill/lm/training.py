@@ -1,14 +1,16 @@
-"""One training of a student: its steps, evaluations and checkpoints. Imported only when a model is trained.
+"""Training a language model to answer as a teacher does: from a base model and cells to a model folder.
 
-Training a language model to answer as a teacher does: from a base model and cells to a model folder.
+The state of a training is one file that is replaced as a whole, so that a killed training goes on.
+The module works in torch: import it only where a model is trained.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from time import monotonic
 from typing import Any, Literal
@@ -21,44 +23,115 @@ from tqdm import tqdm
 from qaemb.answers.packing import Pack
 from qaemb.distill.cells import TeacherCells, split_groups
 from qaemb.distill.grades import question_aucs
-from qaemb.distill.lm.adapter import adapter_info, merge_adapter, save_adapter
-from qaemb.distill.lm.checkpoint import Checkpoint, Course, identity, load_checkpoint, save_checkpoint
-from qaemb.distill.lm.sampling import Sampler, validation_sample
-from qaemb.distill.lm.settings import LmTraining
-from qaemb.distill.lm.student import LmStudent, batch, cross_entropy, pack_text
+from qaemb.distill.lm.adapter import AdapterInfo, merge_adapter, save_adapter
+from qaemb.distill.lm.batches import Sampler, batch, pack_text, validation_sample
+from qaemb.distill.lm.student import LmStudent, cross_entropy
 from qaemb.errors import BadInput, QaembError
-from qaemb.files import atomic_folder, write_json
+from qaemb.files import atomic_file, atomic_folder, write_json
+from qaemb.identity import json_id
 from qaemb.models.inputs import cpu_threads
+from qaemb.settings import LmSettings
 
 _NOT_OF_KEY = ("minutes", "threads", "checkpoint_seconds")  # with these changed, a checkpoint still goes on
 
 
-class Training:
+@dataclass
+class _Course:
+    """Where a training stands: what was done, how long it took (s), and what was measured.
+
+    CPU seconds are those of all threads; on a shared machine they say more about the work than seconds do.
+    `curve`: one entry for each evaluation. `best_auc` and `best_step` belong to the parameters `best`; `stale` counts
+    the evaluations since then. `loss_sum` is over the `loss_steps` steps since the last evaluation.
+    """
+
+    step: int = 0
+    cells: int = 0
+    tokens: int = 0
+    texts: int = 0
+    training_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
+    training_cpu_seconds: float = 0.0
+    loss_sum: float = 0.0
+    loss_steps: int = 0
+    curve: list[dict[str, float]] = field(default_factory=list)
+    best_auc: float = -1.0
+    best_step: int = 0
+    stale: int = 0
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent, in all runs together."""
+        return self.training_seconds + self.evaluation_seconds
+
+
+@dataclass(frozen=True)
+class _Checkpoint:
+    """The course, the parameters that are trained, by name, and the optimizer's state."""
+
+    course: _Course
+    learnt: dict[str, Tensor]
+    optimizer: dict[str, Any]
+
+
+def _identity(about: dict[str, Any], data: TeacherCells) -> str:
+    """Return the hash of all that a training depends on: what it is about (JSON-able), and its cells."""
+    digest = hashlib.sha256()
+    for values in (data.texts, data.questions, data.groups):
+        digest.update(json_id(values).encode())
+    digest.update(data.labels.tobytes() + data.known.tobytes())
+    return json_id({**about, "cells": digest.hexdigest()})
+
+
+def _save_checkpoint(path: Path, key: str, state: _Checkpoint) -> None:
+    """Write the state atomically; `key` names the training that it belongs to."""
+    course = {item.name: getattr(state.course, item.name) for item in fields(_Course)}
+    with atomic_file(path) as temporary:
+        torch.save({"key": key, "course": course, "learnt": state.learnt, "optimizer": state.optimizer}, temporary)
+
+
+def _load_checkpoint(path: Path, key: str) -> _Checkpoint | None:
+    """Return the state of the training `key`; None where there is none, or only that of another training.
+
+    A damaged checkpoint counts as none: a checkpoint may be lost, never wrong.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["key"] != key:
+            return None
+        return _Checkpoint(_Course(**state["course"]), state["learnt"], state["optimizer"])
+    except Exception:  # torch raises errors of many kinds for a damaged file
+        return None
+
+
+class _Training:
     """What is fixed in a training, and its `course` so far."""
 
-    def __init__(self, base: Path, prompt: str, data: TeacherCells, settings: LmTraining, checkpoint: Path) -> None:
+    def __init__(self, base: Path, data: TeacherCells, settings: LmSettings, checkpoint: Path) -> None:
         train, held_out = split_groups(data.groups, settings.held_out_share, settings.seed)
         self.train = data.rows(train)
         self.sample = _sample(data.rows(held_out), settings)
         self.sampler = Sampler(self.train, settings)
-        self.student = LmStudent(base, prompt, settings)
+        self.student = LmStudent(base, settings)
         frame = self.student.frame
-        self.adapter = adapter_info(frame.info, settings.n_layers, frame.prompt.content())
-        self.about: dict[str, Any] = {"adapter": asdict(self.adapter), "settings": asdict(settings)}
+        self.adapter = AdapterInfo.of(frame.info, settings.n_layers, frame.prompt.content())
+        # Without the prompt's name: the adapter has its content, and the name may be a path of this machine.
+        used = settings.model_dump(mode="json", exclude={"prompt"})
+        self.about: dict[str, Any] = {"adapter": asdict(self.adapter), "settings": used}
         self.rendered = frame.renderer.render(self.train.texts, data.questions)
         self._rendered_sample = frame.renderer.render(self.sample.texts, data.questions)
         self._settings, self._checkpoint = settings, checkpoint
-        of_key = {name: value for name, value in asdict(settings).items() if name not in _NOT_OF_KEY}
-        self._key = identity({**self.about, "settings": of_key}, data)
+        of_key = {name: value for name, value in used.items() if name not in _NOT_OF_KEY}
+        self._key = _identity({**self.about, "settings": of_key}, data)
         self._learnt = self.student.learnt()
         self._optimizer = torch.optim.AdamW(
             self._learnt.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        self.course = Course()
+        self.course = _Course()
 
     def begin(self) -> None:
         """Go on from the checkpoint, or evaluate the model as it is before the first step."""
-        state = load_checkpoint(self._checkpoint, self._key)
+        state = _load_checkpoint(self._checkpoint, self._key)
         if state is None:
             self.student.check_alike(self._rendered_sample)
             self.evaluate()
@@ -76,7 +149,9 @@ class Training:
         begin_cpu = time.process_time()
         with self._timed("training_seconds"):
             step = self.sampler.step(self.course.step)
-            packed = batch([self._tree(text, asked) for text, asked in zip(step.texts, step.asked, strict=True)])
+            packed = batch(
+                [self._tree(text, questions) for text, questions in zip(step.texts, step.questions, strict=True)]
+            )
             torch.manual_seed(1_000_003 * self._settings.seed + self.course.step)  # dropout
             self.student.peft.train()
             margin, log_mass = self.student.forward(packed, with_mass=self._settings.mass_weight > 0)
@@ -115,7 +190,7 @@ class Training:
     def save(self) -> None:
         """Write the checkpoint."""
         learnt = {name: value.detach() for name, value in self._learnt.items()}
-        save_checkpoint(self._checkpoint, self._key, Checkpoint(self.course, learnt, self._optimizer.state_dict()))
+        _save_checkpoint(self._checkpoint, self._key, _Checkpoint(self.course, learnt, self._optimizer.state_dict()))
 
     def put(self, learnt: dict[str, Tensor]) -> None:
         """Set the parameters that are trained."""
@@ -123,9 +198,9 @@ class Training:
             for name, value in self._learnt.items():
                 value.copy_(learnt[name])
 
-    def _tree(self, text: int, asked: np.ndarray) -> Pack:
+    def _tree(self, text: int, questions: np.ndarray) -> Pack:
         """The prompts of a text as one tree, whatever its size."""
-        endings = [self.rendered.suffixes[question] for question in asked]
+        endings = [self.rendered.suffixes[question] for question in questions]
         return pack_text(self.rendered.shared[text], endings, sum(map(len, endings)))[0]
 
     def _descend(self, loss: Tensor) -> None:
@@ -152,12 +227,12 @@ class Training:
 
     @contextmanager
     def _timed(self, what: Literal["training_seconds", "evaluation_seconds"]) -> Iterator[None]:
-        begin = time.monotonic()
+        begin = monotonic()
         yield
-        setattr(self.course, what, getattr(self.course, what) + time.monotonic() - begin)
+        setattr(self.course, what, getattr(self.course, what) + monotonic() - begin)
 
 
-def _sample(held_out: TeacherCells, settings: LmTraining) -> TeacherCells:
+def _sample(held_out: TeacherCells, settings: LmSettings) -> TeacherCells:
     sample = validation_sample(held_out, settings.validation_texts, settings.seed)
     if np.isnan(question_aucs(np.zeros(sample.labels.shape), sample)).all():
         raise BadInput(
@@ -185,9 +260,8 @@ class LmResult:
 
 def train_lm(
     base: Path,
-    prompt: str,
     data: TeacherCells,
-    settings: LmTraining,
+    settings: LmSettings,
     out: Path,
     checkpoint: Path | None = None,
 ) -> LmResult:
@@ -195,14 +269,14 @@ def train_lm(
 
     Some whole stories are held out to stop early; the parameters with the best mean AUC there are kept. A killed
     training goes on from `checkpoint` (default: a hidden file beside `out`) when it is started again with the same
-    model, prompt, cells and settings (but for minutes, threads and checkpoint_seconds); without `minutes` it then gives
-    the same as if it had not been killed.
+    model, prompt, cells and settings (minutes, threads and checkpoint_seconds may differ). Without `minutes` the result
+    is then that of a training that was not killed.
     BadParameter, BadInput: a setting, prompt, model or cells that can't be trained with.
     """
 
     checkpoint = checkpoint or out.parent / f".{out.name}.checkpoint"
     with cpu_threads(settings.threads):
-        training = Training(base, prompt, data, settings, checkpoint)
+        training = _Training(base, data, settings, checkpoint)
         _run(training, settings)
         figures, curve = _figures(training), training.course.curve
         training.put(training.course.best)
@@ -215,7 +289,7 @@ def train_lm(
     return LmResult(out / "model", out / "adapter", curve, figures)
 
 
-def _run(training: Training, settings: LmTraining) -> None:
+def _run(training: _Training, settings: LmSettings) -> None:
     """Train to the end, with checkpoints on the way."""
     training.begin()
     training.save()
@@ -235,7 +309,7 @@ def _run(training: Training, settings: LmTraining) -> None:
     training.save()
 
 
-def _figures(training: Training) -> dict[str, float]:
+def _figures(training: _Training) -> dict[str, float]:
     course, seconds = training.course, max(training.course.training_seconds, 1e-9)
     return {
         "best_auc": course.best_auc,
@@ -253,7 +327,7 @@ def _figures(training: Training) -> dict[str, float]:
     }
 
 
-def _data(training: Training) -> dict[str, int]:
+def _data(training: _Training) -> dict[str, int]:
     """How much there was to learn from, and to measure on."""
     return {
         "questions": len(training.train.questions),

@@ -1,19 +1,137 @@
-"""Scoring test queries by every method; what is learnt is learnt from train queries alone."""
+"""Learning to rank, and scoring test queries by every method; what is learnt is learnt from train queries alone.
+
+Weights that are not negative are learnt by a convex fit, so that the same data give the same weights. A query's scores
+over documents are logits, and the relevant documents are what it should pick. Over weights w >= 0, minimised is
+
+    mean over queries of [ logsumexp(s_q) - sum_d y_qd s_qd ]  +  penalty / 2 * mean_j (w_j - mean(w))^2
+
+where s is linear in w and y_qd, a query's grades over their sum. The penalty draws weights to each other and not to 0:
+without enough data the answer is "all alike", which is the unweighted score.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qaemb.errors import BadInput
 from qaemb.tasks.representations import Usual, answer_vectors
-from qaemb.tasks.retrieval.listwise import Judged, Mixture, Products, fit_weights, mean_loss
 from qaemb.tasks.task import Values
 
 Matrix = NDArray[np.float64]
+
+_GRADIENT = 1e-6  # where a fit ends; with scipy's 1e-5 weights still depend on where it began
+_LEAST = -1e6  # the score of what is never picked; finite, as 0 * infinity is not a number
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Grades (queries, documents), each query with some above 0, and the documents that are never a result of one."""
+
+    grades: Matrix
+    never: NDArray[np.bool_]
+
+    @property
+    def target(self) -> Matrix:
+        """What share of a query's pick each document should have."""
+        return self.grades / self.grades.sum(axis=1, keepdims=True)
+
+
+class _Scorer(Protocol):
+    """Scores that are linear in weights."""
+
+    @property
+    def n_weights(self) -> int:
+        """The number of weights."""
+
+    def scores(self, weights: Matrix) -> Matrix:
+        """Return the scores (queries, documents)."""
+
+    def gradient(self, pull: Matrix) -> Matrix:
+        """Return sum over queries and documents of pull_qd * (d score_qd / d weights), (weights,)."""
+
+
+@dataclass(frozen=True)
+class _Products:
+    """A weight per question: score = sum_j w_j query_qj document_dj (queries, questions), (documents, questions)."""
+
+    queries: Matrix
+    documents: Matrix
+
+    @property
+    def n_weights(self) -> int:
+        """One per question."""
+        return self.queries.shape[1]
+
+    def scores(self, weights: Matrix) -> Matrix:
+        """Return the scores (queries, documents)."""
+        return (self.queries * weights) @ self.documents.T
+
+    def gradient(self, pull: Matrix) -> Matrix:
+        """Return the gradient (questions,)."""
+        return np.asarray((self.queries * (pull @ self.documents)).sum(axis=0), np.float64)
+
+    def of(self, rows: NDArray[np.int64], columns: NDArray[np.bool_]) -> _Products:
+        """Return the scorer of some queries and documents."""
+        return _Products(self.queries[rows], self.documents[columns])
+
+
+@dataclass(frozen=True)
+class _Mixture:
+    """A weight per method: score = sum_k w_k score_k; `parts` (methods, queries, documents)."""
+
+    parts: Matrix
+
+    @property
+    def n_weights(self) -> int:
+        """One per method."""
+        return len(self.parts)
+
+    def scores(self, weights: Matrix) -> Matrix:
+        """Return the scores (queries, documents)."""
+        return np.asarray(np.tensordot(weights, self.parts, axes=1), np.float64)
+
+    def gradient(self, pull: Matrix) -> Matrix:
+        """Return the gradient (methods,)."""
+        return np.asarray(np.tensordot(self.parts, pull, axes=2), np.float64)
+
+
+def _fit_weights(scorer: _Scorer, judged: Judged, penalty: float, start: Matrix | None = None) -> Matrix:
+    """Return the weights, >= 0, that minimise the loss above."""
+    from scipy.optimize import minimize
+
+    target, size = judged.target, scorer.n_weights
+
+    def loss(weights: Matrix) -> tuple[float, Matrix]:
+        value, pull = _cross_entropy(scorer.scores(weights), target, judged.never)
+        away = weights - weights.mean()
+        gradient = scorer.gradient(pull / len(pull)) + penalty * away / size
+        return value + penalty / 2 * (away @ away) / size, gradient
+
+    begin, bounds = np.ones(size) if start is None else start, [(0.0, None)] * size
+    result = minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds, options={"gtol": _GRADIENT})
+    return np.asarray(result.x, np.float64)
+
+
+def _mean_loss(scores: Matrix, judged: Judged) -> float:
+    """Return the mean loss of some queries without the penalty: what penalties are compared by."""
+    return _cross_entropy(scores, judged.target, judged.never)[0]
+
+
+def _cross_entropy(scores: Matrix, target: Matrix, never: NDArray[np.bool_]) -> tuple[float, Matrix]:
+    """Return the mean over queries of the loss, and its derivative by the scores times the number of queries."""
+    scores = np.where(never, _LEAST, scores)
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    exponentials = np.exp(shifted)
+    total = exponentials.sum(axis=1, keepdims=True)
+    value = np.log(total[:, 0]) - (target * shifted).sum(axis=1)
+    return float(value.mean()), exponentials / total - target
+
+
 Rows = NDArray[np.int64]
 
 ANSWERS, WEIGHTED = "answers", "answers_weighted"
@@ -59,34 +177,34 @@ class Problem:
         """Return those of some queries that have a relevant one among some documents."""
         return rows[(self.judged.grades[np.ix_(rows, columns)] > 0).any(axis=1)]
 
-    def products(self, train: Rows, counts_mass: bool) -> Products:
+    def products(self, train: Rows, counts_mass: bool) -> _Products:
         """Return the answers of all queries and documents as vectors, in units in which the plain cosine varies by 1.
 
         Queries are compared with what is usual of train queries: a query has another style than a document.
         """
         documents = Usual.of(self.margin)
         queries = Usual(Usual.of(self.query_margin[train]).centre, documents.scale)
-        asked, held = (own if counts_mass else np.ones_like(own) for own in (self.query_mass, self.mass))
-        products = Products(
-            answer_vectors(self.query_margin, asked, queries), answer_vectors(self.margin, held, documents)
+        query_mass, mass = (mass if counts_mass else np.ones_like(mass) for mass in (self.query_mass, self.mass))
+        products = _Products(
+            answer_vectors(self.query_margin, query_mass, queries), answer_vectors(self.margin, mass, documents)
         )
         spread = products.scores(np.ones(products.n_weights))[train].std(axis=1).mean()
-        return Products(products.queries / max(spread, _TINY), products.documents)
+        return _Products(products.queries / max(spread, _TINY), products.documents)
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Queries to learn from and queries to test; `told` is called N_STEPS times while the fold is learnt."""
+    """Queries to learn from and queries to test; `progress` is called N_STEPS times while the fold is learnt."""
 
     problem: Problem
     train: Rows
     test: Rows
     seed: int
-    told: Callable[[], object]
+    progress: Callable[[], object]
 
 
 @dataclass(frozen=True)
-class Learnt:
+class _Learnt:
     """Weights of the questions (questions,), and what was chosen: their penalty, and whether the mass counts.
 
     `products` of all queries and documents. `held_out`: the train queries' scores by weights learnt without them, and
@@ -96,7 +214,7 @@ class Learnt:
     weights: Matrix
     penalty: float
     counts_mass: bool
-    products: Products
+    products: _Products
     held_out: Matrix
     loss: float
 
@@ -111,7 +229,7 @@ class Fitted:
 
     scores: dict[str, Matrix]
     shares: dict[str, Matrix]
-    learnt: Learnt
+    learnt: _Learnt
 
 
 def fit_and_score(fold: Fold) -> Fitted:
@@ -123,20 +241,20 @@ def fit_and_score(fold: Fold) -> Fitted:
     never, seen = problem.judged.never, problem.outside(test)
     fold = replace(fold, train=problem.learnable(fold.train, seen))
     learnt = min((_learn(fold, counts_mass) for counts_mass in (True, False)), key=lambda one: one.loss)
-    asked = learnt.products.of(test, np.ones(len(problem.margin), bool))
-    scores = {name: own[test] for name, own in problem.plain.items()}
-    scores |= {ANSWERS: asked.scores(np.ones(asked.n_weights)), WEIGHTED: asked.scores(learnt.weights)}
-    known = {name: own[fold.train] for name, own in problem.plain.items()} | {WEIGHTED: learnt.held_out}
+    tested = learnt.products.of(test, np.ones(len(problem.margin), bool))
+    scores = {name: values[test] for name, values in problem.plain.items()}
+    scores |= {ANSWERS: tested.scores(np.ones(tested.n_weights)), WEIGHTED: tested.scores(learnt.weights)}
+    trained = {name: values[fold.train] for name, values in problem.plain.items()} | {WEIGHTED: learnt.held_out}
     shares = {}
     for name, parts in MIXTURES.items():
-        learning = np.stack([per_query(known[part], never[fold.train])[:, seen] for part in parts])
-        shares[name] = fit_weights(Mixture(learning), problem.of(fold.train, seen), penalty=0.0)
-        testing = np.stack([per_query(scores[part], never[test]) for part in parts])
-        scores[name] = Mixture(testing).scores(shares[name])
+        learning = np.stack([_per_query(trained[part], never[fold.train])[:, seen] for part in parts])
+        shares[name] = _fit_weights(_Mixture(learning), problem.of(fold.train, seen), penalty=0.0)
+        testing = np.stack([_per_query(scores[part], never[test]) for part in parts])
+        scores[name] = _Mixture(testing).scores(shares[name])
     return Fitted(scores, shares, learnt)
 
 
-def per_query(scores: Matrix, never: NDArray[np.bool_]) -> Matrix:
+def _per_query(scores: Matrix, never: NDArray[np.bool_]) -> Matrix:
     """Return scores with mean 0 and deviation 1 over each query's possible results; 0 where all are alike."""
     counted = np.where(never, np.nan, scores)
     away = scores - np.nanmean(counted, axis=1, keepdims=True)
@@ -151,7 +269,7 @@ def inner_folds(n: int, n_folds: int, seed: int) -> Iterator[tuple[Rows, Rows]]:
         yield np.setdiff1d(order, held), np.sort(held)
 
 
-def _learn(fold: Fold, counts_mass: bool) -> Learnt:
+def _learn(fold: Fold, counts_mass: bool) -> _Learnt:
     """Return the questions' weights with the penalty that has the least loss on held-out train queries.
 
     What the combinations learn from are the held-out scores: by the final weights, answers would look better on train
@@ -163,25 +281,25 @@ def _learn(fold: Fold, counts_mass: bool) -> Learnt:
     total = np.zeros(len(PENALTIES))
     held_out = np.zeros((len(PENALTIES), len(train), len(problem.margin)))
     for learn, held in inner_folds(len(train), N_INNER, fold.seed):
-        own = problem.of(train[held], seen)
+        judged = problem.of(train[held], seen)
         for number, weights in enumerate(_path(fold, products, train[learn], np.append(fold.test, train[held]))):
             held_out[number, held] = products.of(train[held], everything).scores(weights)
-            total[number] += mean_loss(held_out[number, held][:, seen], own) * len(held)
+            total[number] += _mean_loss(held_out[number, held][:, seen], judged) * len(held)
     best = int(total.argmin())
     weights = _path(fold, products, train, fold.test)[best]
-    return Learnt(weights, PENALTIES[best], counts_mass, products, held_out[best], float(total[best]) / len(train))
+    return _Learnt(weights, PENALTIES[best], counts_mass, products, held_out[best], float(total[best]) / len(train))
 
 
-def _path(fold: Fold, products: Products, learn: Rows, hidden: Rows) -> list[Matrix]:
+def _path(fold: Fold, products: _Products, learn: Rows, hidden: Rows) -> list[Matrix]:
     """Return the weights by penalty, each fit starting where the one with the next higher penalty ended."""
     seen = fold.problem.outside(hidden)
     rows = fold.problem.learnable(learn, seen)
     if not len(rows):
         raise BadInput("too few queries have a relevant document that is not a query itself to learn from them")
     scorer, judged = products.of(rows, seen), fold.problem.of(rows, seen)
-    weights, found = None, []
+    weights, by_penalty = None, []
     for penalty in reversed(PENALTIES):
-        weights = fit_weights(scorer, judged, penalty, weights)
-        found.append(weights)
-        fold.told()
-    return found[::-1]
+        weights = _fit_weights(scorer, judged, penalty, weights)
+        by_penalty.append(weights)
+        fold.progress()
+    return by_penalty[::-1]

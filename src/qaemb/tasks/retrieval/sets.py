@@ -1,6 +1,6 @@
-"""A retrieval set: documents, queries, and how relevant people found which document to which query.
+"""Retrieval sets: documents, queries, and people's grades of how relevant a document is to a query.
 
-Reading retrieval sets: BEIR's layout, the three files of Cranfield, and Lee's news documents from a package.
+They are read in BEIR's layout, from the three files of Cranfield, and from a package (Lee's news documents).
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class RetrievalSet:
         return matrix
 
     @property
-    def own(self) -> NDArray[np.bool_]:
+    def is_query(self) -> NDArray[np.bool_]:
         """Where a document is the query itself (queries, documents)."""
         return np.array(list(self.queries))[:, None] == np.array(list(self.documents))[None]
 
 
-class RetrievalBuilder:
+class _Builder:
     """Collects a retrieval set row by row; `place` is the file and line that an error names."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class RetrievalBuilder:
         self._n_dropped = 0
 
     def add_document(self, name: str, text: str, place: str) -> None:
-        """Add a document; one without text is left out, with all that is said of it, and counted in a note."""
+        """Add a document. One without text is left out together with its judgements; a note counts both."""
         if name in self._documents or name in self._empty:
             raise BadInput(f"{place}: document `{name}` is there twice; give each an id of its own")
         if text.strip():
@@ -107,16 +107,16 @@ class RetrievalBuilder:
 
     def build(self, source: str) -> RetrievalSet:
         """Return the set; queries without a relevant document are left out, with a note."""
-        judged = {query for query, own in self._grades.items() if any(grade > 0 for grade in own.values())}
-        kept = {name: text for name, text in self._queries.items() if name in judged}
-        if not kept.keys() - self._train:
+        judged = {query for query, grades in self._grades.items() if any(grade > 0 for grade in grades.values())}
+        queries = {name: text for name, text in self._queries.items() if name in judged}
+        if not queries.keys() - self._train:
             raise BadInput(f"{source}: no test query has a relevant document, so nothing can be scored")
         return RetrievalSet(
             self._documents,
-            kept,
-            {query: self._grades[query] for query in kept},
-            frozenset(self._train & kept.keys()),
-            tuple(self._notes(len(self._queries) - len(kept))),
+            queries,
+            {query: self._grades[query] for query in queries},
+            frozenset(self._train & queries.keys()),
+            tuple(self._notes(len(self._queries) - len(queries))),
         )
 
     def _notes(self, n_unjudged: int) -> list[str]:
@@ -143,15 +143,15 @@ def read_retrieval(path: Path) -> RetrievalSet:
         return read_packaged(path, {"lee": _lee, "lee_leads": _lee_leads})
     for names, read in ((_BEIR, _beir), (_CRANFIELD, _cranfield)):
         if (path / names[0]).is_file():
-            lacking = [name for name in names if not (path / name).is_file()]
-            if lacking:
-                raise BadInput(f"{path / lacking[0]} does not exist; the set needs {', '.join(names)}")
+            missing = [name for name in names if not (path / name).is_file()]
+            if missing:
+                raise BadInput(f"{path / missing[0]} does not exist; the set needs {', '.join(names)}")
             return read(path)
     raise BadInput(f"{path} is no retrieval set; expected {', '.join(_BEIR)}, or {', '.join(_CRANFIELD)}")
 
 
 def _beir(path: Path) -> RetrievalSet:
-    builder = RetrievalBuilder()
+    builder = _Builder()
     for place, row in json_rows(path / "corpus.jsonl"):
         builder.add_document(_value(row, "_id", place), _document(row, place), place)
     for place, row in json_rows(path / "queries.jsonl"):
@@ -191,7 +191,7 @@ def _cranfield(path: Path) -> RetrievalSet:
     `cranqrel` numbers queries by their place in cran.qry, whose own numbers have gaps. The collection's readme gives
     code 1 to the best references; -1, in no readme, and 5 (of no interest) count as not relevant.
     """
-    builder = RetrievalBuilder()
+    builder = _Builder()
     for place, name, fields in _cranfield_entries(path / "cran.all.1400"):
         builder.add_document(name, f"{fields.get('T', '')} {_without_title(fields)}", place)
     for position, (place, _, fields) in enumerate(_cranfield_entries(path / "cran.qry"), start=1):
@@ -238,7 +238,7 @@ def _lee(root: Path) -> RetrievalSet:
     People's mean similarity becomes a grade on the scale 0 to 4 of its five steps; below its middle it is 0.
     """
     texts, similarity = read_lee(root)
-    builder = RetrievalBuilder()
+    builder = _Builder()
     names = [f"d{number + 1}" for number in range(len(texts))]
     for name, text in zip(names, texts, strict=True):
         builder.add_document(name, text, str(root))
@@ -253,7 +253,7 @@ def _lee(root: Path) -> RetrievalSet:
 
 def _lee_leads(root: Path) -> RetrievalSet:
     """Return news documents without their first sentence, and that sentence as the query for what it was cut from."""
-    builder = RetrievalBuilder()
+    builder = _Builder()
     for number, (lead, rest) in enumerate(read_leads(root), start=1):
         builder.add_document(f"rest{number}", rest, str(root))
         builder.add_query(f"lead{number}", lead, str(root))

@@ -1,6 +1,4 @@
-"""One version of a job's answers, whole or a sample, as the comparison reads it.
-
-A reference version of a job's answers, as a folder that git or DVC keeps.
+"""Versions of a job's answers, and the reference: an accepted version, in a folder that git or DVC keeps.
 
 reference.json                 what was accepted and when, questions with their words, digests of the tables
 summary.parquet                a row per question, over the whole matrix
@@ -22,7 +20,6 @@ from qaemb.errors import BadInput
 from qaemb.files import atomic_folder, read_json, read_table, write_json
 from qaemb.identity import file_sha256, json_id, text_id
 from qaemb.questions import Question
-from qaemb.validation.rules import Matrix
 
 KEY = "segment_id"
 
@@ -46,7 +43,7 @@ class Origin:
 class Version:
     """Answers to `questions`: `margin` and `mass` have `segment_id` and a float32 column per question, by name.
 
-    `texts` has the words of segments by id; segments may lack there.
+    `texts` has the words of segments by id; it may lack some segments.
     """
 
     origin: Origin
@@ -55,31 +52,18 @@ class Version:
     mass: pd.DataFrame
     texts: Mapping[str, str] = field(default_factory=dict)
 
+    def sample(self, n: int) -> Version:
+        """Return a version of the `n` segments with the smallest ids, in the order of ids.
 
-def is_whole(matrix: Matrix) -> bool:
-    """Return whether a matrix has every cell of its job once, all finite: only then it can be compared."""
-    columns = [KEY, *matrix.questions]
-    return all(
-        list(table.columns) == columns
-        and table[KEY].tolist() == matrix.segment_ids
-        and table[KEY].is_unique
-        and bool(np.isfinite(table[matrix.questions].to_numpy(np.float64)).all())
-        for table in (matrix.margin, matrix.mass)
-    )
+        An id is a hash, so these are a random sample, and two versions of the same texts have the same one.
+        """
+        ids = sorted(self.margin[KEY])[:n]
+        margin, mass = (table.set_index(KEY).loc[ids].reset_index() for table in (self.margin, self.mass))
+        texts = {segment: self.texts[segment] for segment in ids if segment in self.texts}
+        return Version(self.origin, self.questions, margin, mass, texts)
 
 
-def sampled(version: Version, n: int) -> Version:
-    """Return a version of its `n` segments with the smallest ids, in their order.
-
-    An id is a hash, so these are a random sample, and two versions of the same texts keep the same ones.
-    """
-    kept = sorted(version.margin[KEY])[:n]
-    tables = [table.set_index(KEY).loc[kept].reset_index() for table in (version.margin, version.mass)]
-    texts = {key: version.texts[key] for key in kept if key in version.texts}
-    return Version(version.origin, version.questions, tables[0], tables[1], texts)
-
-
-FORMAT = 1
+_FORMAT = 1
 _HEAD = "reference.json"
 _TABLES = ("summary.parquet", "margin.parquet", "mass.parquet")
 _TEXTS = "texts.parquet"
@@ -105,7 +89,7 @@ def write_reference(reference: Reference, folder: Path) -> None:
         for name, table in tables.items():
             table.to_parquet(temporary / name, index=False)
         head = {
-            "format": FORMAT,
+            "format": _FORMAT,
             "accepted_at": reference.accepted_at,
             **asdict(sample.origin),
             "n_sampled": len(sample.margin),
@@ -147,8 +131,8 @@ def read_reference(folder: Path) -> Reference:
 
 def _read_head(path: Path) -> Mapping[str, Any]:
     head = read_json(path)
-    if not isinstance(head, dict) or head.get("format") != FORMAT:
-        raise BadInput(f"{path} is no reference of format {FORMAT}; {_again(path.parent)}")
+    if not isinstance(head, dict) or head.get("format") != _FORMAT:
+        raise BadInput(f"{path} is no reference of format {_FORMAT}; {_again(path.parent)}")
     rest = {name: value for name, value in head.items() if name != "digest"}
     if head.get("digest") != json_id(rest):
         raise BadInput(f"{path} was changed after it was written (its `digest` differs); {_again(path.parent)}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import HttpUrl, ValidationError
 
 from qaemb.answers.engines.server.logprobs import Tally
-from qaemb.errors import BadParameter, QaembError
+from qaemb.errors import BadParameter, QaembError, install_command
 from qaemb.settings import AnswererSettings, ServerSettings
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class ServerCalls:
         try:
             from qaemb.answers.engines.server.client import Server
         except ModuleNotFoundError as error:
-            raise QaembError(f'engine `server` needs {error.name}; run `pip install "qaemb[server]"`') from error
+            raise QaembError(f"engine `server` needs {error.name}; run {install_command('server')}") from error
         return Server(self.settings, self.tally)
 
     def usd(self, tokens: int) -> float | None:

@@ -1,6 +1,6 @@
 """HTTP to an OpenAI-compatible server: requests in flight are bounded, passing faults are retried, others explained.
 
-Imported when a server is first asked: it needs httpx2, anyio and tenacity (`pip install "qaemb[server]"`).
+Imported when a server is first asked: it needs httpx2, anyio and tenacity (extra `server`).
 """
 
 from __future__ import annotations
