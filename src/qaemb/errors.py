@@ -25,7 +25,6 @@ _EXTRAS = {
         "nibabel",
         "nilearn",
         "peft",
-        "praatio",
         "Stemmer",
         "ruamel",
         "threadpoolctl",

@@ -26,7 +26,6 @@ def mib(name):
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
     return int(line.split()[1]) / 1024
 
-import praatio.utilities.textgrid_io
 section = DatasetSettings(name="big", adapter="ds003020", path=sys.argv[1], subjects=["UTS01"], test_stories=["exam"])
 before = mib("VmRSS")
 dataset(Settings.model_construct(dataset=section), Workspace(Path(sys.argv[2])))

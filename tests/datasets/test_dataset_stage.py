@@ -1,4 +1,5 @@
 import json
+import re
 
 import h5py
 import numpy as np
@@ -149,3 +150,28 @@ def test_a_source_that_fails_while_it_is_read_names_its_file():
 
     with pytest.raises(BadInput, match=r"a\.hf5 can't be read to the end \(Can't read data"):
         arrays.read_block(Broken(), (slice(None), slice(0, 3)), "a.hf5")
+
+
+def test_what_was_left_out_and_warnings_are_printed(own_copy, tmp_path, settings_for, capsys):
+    path = own_copy / "derivative/TextGrids/alpha.TextGrid"
+    head, tier = path.read_text().split('name = "word"')
+    path.write_text(head + 'name = "mine"' + tier.replace('"sp"', '"<unk>"'))
+    dataset(settings_for(own_copy), Workspace(tmp_path / "root"))
+    lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"\d+ labels are marks, no words: `sp` \d+, `<unk>` \d+", lines[1])
+    assert lines[2].startswith("WARNING  alpha: tier `mine` is taken for the words because of its labels")
+    assert len(lines) == 3
+
+
+def test_settings_of_transcripts_reach_the_reader(own_copy, tmp_path, settings_for, capsys):
+    path = own_copy / "derivative/TextGrids/alpha.TextGrid"
+    text = re.sub(r'text = "[A-Z]"', 'text = "HELLO"', path.read_text())
+    path.write_text(text.replace('name = "phone"', 'name = "Bob - words"'))
+    with pytest.raises(BadInput, match=r"alpha\.TextGrid: 2 tiers may hold the words"):
+        dataset(settings_for(own_copy), Workspace(tmp_path / "root"))
+    (own_copy / "derivative/gold/sentences.csv").unlink()
+    dataset(settings_for(own_copy, words_tier="word", marks=["boat"]), Workspace(tmp_path / "root"))
+    assert "`boat` " in capsys.readouterr().out
+    words = pd.read_parquet(tmp_path / "root/data/work/dataset/words.parquet")
+    assert "boat" not in set(words["word"])
+    assert len(words) > 700

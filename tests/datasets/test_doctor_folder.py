@@ -22,7 +22,7 @@ def test_a_right_folder(own_folder, report):
     assert fine
     assert lines[0] == "OK       stories.csv: 6 stories, 1 of them for testing"
     assert "OK       responses/anna/snow.npy: 30 x 8 float64, 3 repeats" in lines
-    assert "OK       words/dog.TextGrid: 120 words from 0.0 to 59.8 s" in lines
+    assert "OK       words/dog.TextGrid: 120 words from 0.0 to 59.8 s (tier `word`)" in lines
     assert lines[-1].endswith("(folder): 21 checks, 0 errors, 0 warnings, 21 OK")
 
 
@@ -66,6 +66,12 @@ FOLDER_FAULTS = [
         words("a,1,3\nb,2,4\nc,3.5,5"),
         "WARNING  words/cake.csv: row 3: `b` at 2 s overlaps the word before it, which ends at 3 s (and 1",
     ),
+    (
+        words("We bought a green kite,1,2\nand flew it,2,3\nyes,3,4"),
+        "ERROR    words/cake.csv: 2 of 3 labels hold several words, as in `we bought a green kite`: sent",
+    ),
+    (words("a,-1,2"), "WARNING  words/cake.csv: row 2: `a` at -1 s starts before time 0; it stays there"),
+    (words("a,1,2\nnew york,2,3\nb,3,4"), "WARNING  words/cake.csv: odd labels, read as words: `new york` 1; list"),
     (words("a,1,2\na,1,2"), "WARNING  words/cake.csv: row 3: `a` at 1 s is there twice"),
     (words("a,1,22"), "WARNING  words/cake.csv: row 2: `a` at 1 s takes 21 s"),
     (words("caf\ufffd,1,2"), "WARNING  words/cake.csv: row 2: `caf\ufffd` at 1 s looks garbled"),

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from qaemb.datasets.folder import FolderSource
+from qaemb.datasets.words import LabelRules
 from qaemb.errors import BadInput
 from qaemb.settings import SegmentationSettings, Settings
 from qaemb.stages.inputs import dataset, segments
@@ -208,3 +209,18 @@ def test_wrong_voxels(own_folder, row, message):
     (own_folder / "voxels.csv").write_text(f"voxel,hemi,vertex\n0,left,4\n{row}\n")
     with pytest.raises(BadInput, match=message):
         FolderSource(own_folder).voxels("anna")
+
+
+def test_a_csv_of_sentences_is_refused(own_folder):
+    rows = "We bought a green kite,1,2\nand flew it,2,3\nyes,3,4\n"
+    (own_folder / "words/cake.csv").write_text(f"word,onset_s,offset_s\n{rows}")
+    with pytest.raises(BadInput, match=r"cake\.csv: 2 of 3 labels hold several words, .*: sentences, not words"):
+        FolderSource(own_folder).words("cake")
+
+
+def test_marks_of_a_csv_are_left_out_and_counted(own_folder):
+    (own_folder / "words/cake.csv").write_text("word,onset_s,offset_s\nyes,-1,2\n<unk>,2,3\nuh,3,4\n,4,5\n")
+    words = FolderSource(own_folder, LabelRules(marks=frozenset({"uh"}))).words("cake")
+    assert words.values.tolist() == [["yes", -1, 2]]
+    assert words.attrs["marks"] == {"<unk>": 1, "uh": 1}
+    assert words.attrs["notes"] == ["`yes` at -1 s starts before time 0; it stays there"]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from praatio import textgrid
 
-from qaemb.datasets.textgrid import read_tiers, read_words
+from qaemb.datasets.praat import read_grid
+from qaemb.datasets.textgrid import read_words
 from qaemb.errors import BadInput
 
 # As Praat saves it: entries by time, a comment before each, quotes doubled.
@@ -56,7 +57,7 @@ def path(tmp_path):
 
 def test_a_file_as_praat_writes_it(path):
     path.write_text(BY_HAND)
-    phones, words, laughs = read_tiers(path)
+    phones, words, laughs = read_grid(path).tiers
     assert (phones.name, phones.is_intervals, phones.end) == ("phone", True, 2)
     assert phones.entries == [(0, 0.5, "sp"), (0.5, 2, "")]
     assert words.entries == [(0, 0.75, 'SAY "YES" ! NOW'), (0.75, 2, "Don't")]
@@ -84,7 +85,7 @@ def test_it_reads_what_praatio_reads_from_the_long_form(path, tmp_path, seed):
         grid.addTier(textgrid.IntervalTier(name, entries, 0, end))
     grid.save(str(tmp_path / "long.TextGrid"), format="long_textgrid", includeBlankSpaces=True)
     path.write_text(chronological(tiers))
-    assert read_tiers(path) == read_tiers(tmp_path / "long.TextGrid")
+    assert read_grid(path).tiers == read_grid(tmp_path / "long.TextGrid").tiers
 
 
 def test_a_file_cut_anywhere_is_refused(path):
@@ -92,7 +93,7 @@ def test_a_file_cut_anywhere_is_refused(path):
     for length in range(len(whole)):
         path.write_text(whole[:length])
         with pytest.raises(BadInput, match=re.escape(str(path))):
-            read_tiers(path)
+            read_grid(path)
 
 
 @pytest.mark.parametrize(
@@ -112,4 +113,4 @@ def test_wrong_files_name_the_line(path, old, new, message):
     assert old in BY_HAND
     path.write_text(BY_HAND.replace(old, new))
     with pytest.raises(BadInput, match=message):
-        read_tiers(path)
+        read_grid(path)

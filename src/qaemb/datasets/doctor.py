@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -22,8 +23,17 @@ from tqdm import tqdm
 
 from qaemb.datasets.arrays import check_rows, read_block, shape_of, voxel_blocks
 from qaemb.datasets.source import Responses, Timing
-from qaemb.datasets.textgrid import order_problems, read_tiers, tier_words, words_tier
-from qaemb.datasets.words import word_problems
+from qaemb.datasets.textgrid import read_transcript
+from qaemb.datasets.words import (
+    NO_RULES,
+    LabelRules,
+    are_utterances,
+    first_of_each,
+    odd_labels,
+    shown_counts,
+    utterances_message,
+    word_problems,
+)
 from qaemb.errors import BadInput, listed
 from qaemb.rows import FIRST_ROW
 
@@ -92,17 +102,6 @@ def _without_place(message: str, folder: Path, place: str) -> str:
     message = message.replace(f"{folder}/", "").replace(str(folder), "the folder")
     rest = message.removeprefix(place)
     return rest.lstrip("/:, ") if rest != message and rest[:1] in {"/", ":", ",", " "} else message
-
-
-def _first_of_each(problems: Iterable[tuple[str, Problem]]) -> Iterator[Problem]:
-    """Yield the first problem of each kind, with the number of others; takes pairs of kind and problem."""
-    firsts: dict[str, Problem] = {}
-    counts: dict[str, int] = {}
-    for kind, problem in problems:
-        firsts.setdefault(kind, problem)
-        counts[kind] = counts.get(kind, 0) + 1
-    for kind, (level, message) in firsts.items():
-        yield level, message + (f" (and {counts[kind] - 1} more like it)" if counts[kind] > 1 else "")
 
 
 def unless_bad(read: Callable[[], Value]) -> Value | None:
@@ -259,17 +258,28 @@ def _correlation(sums: np.ndarray) -> float:
     return float(sums[0]) / scale if scale > 0 else 1.0
 
 
-def check_textgrid(path: Path, timing: Timing | None, reach_s: float | None = None) -> Iterator[Problem]:
-    """Yield what is wrong with a TextGrid and its words; `reach_s` is the time at which the scanner stopped."""
-    tiers = read_tiers(path)
-    tier = words_tier(path, tiers)
-    order = order_problems(tier)
-    yield from _first_of_each(("order", ("ERROR", problem)) for problem in order)
-    late = [entry for entry in tier.entries if entry[1] > tier.end + 1e-3]
-    if late:
-        yield "ERROR", f"tier `{tier.name}`: `{late[0][2]}` ends at {late[0][1]:g} s, beyond the sound ({tier.end:g} s)"
-    if not order:
-        yield from check_words(tier_words(tier), timing, reach_s)
+def check_textgrid(
+    path: Path, timing: Timing | None, reach_s: float | None = None, rules: LabelRules = NO_RULES
+) -> Iterator[Problem]:
+    """Yield what is wrong with a TextGrid and its words; `reach_s` is the time at which the scanner stopped.
+
+    Every message about words names the tier that they stand in.
+    """
+    transcript = read_transcript(path, rules)
+    names = ", ".join(f"`{tier.name}`" for tier in transcript.tiers)
+    tiers = f"tier{'s' if len(transcript.tiers) > 1 else ''} {names}"
+    for note in transcript.notes:
+        yield "WARNING", note if names in note else f"{note} (words: {tiers})"
+    for _, problem in first_of_each(("order", problem) for problem in transcript.problems):
+        yield "ERROR", problem
+    for tier in transcript.tiers:
+        late = [entry for entry in tier.entries if entry[1] > tier.end + 1e-3]
+        if late:
+            end, label = late[0][1:]
+            yield "ERROR", f"tier `{tier.name}`: `{label}` ends at {end:g} s, beyond the sound ({tier.end:g} s)"
+    if not transcript.problems:
+        for level, message in check_words(transcript.words, timing, reach_s):
+            yield level, f"{message} ({tiers})"
 
 
 def check_table(words: pd.DataFrame, timing: Timing | None) -> Iterator[Problem]:
@@ -290,17 +300,25 @@ def check_words(
     if words.empty:
         yield "ERROR", "holds no words, only silences and noises"
         return
-    problems = word_problems(words)
-    yield from _first_of_each(
-        (p.kind, ("ERROR" if p.fatal else "WARNING", row_of(p.number) + p.message)) for p in problems
-    )
+    labels = words["word"].tolist()
+    if are_utterances(labels):
+        yield "ERROR", utterances_message(labels)
+        return
+    firsts = first_of_each(((p.fatal, p.kind), row_of(p.number) + p.message) for p in word_problems(words))
+    for (fatal, _), message in firsts:
+        yield "ERROR" if fatal else "WARNING", message
     last = float(words["offset_s"].max())
     if reach_s is not None and last > reach_s:
         late = int((words["offset_s"] > reach_s).sum())
         yield "WARNING", f"{late} words end after the scanner stopped, at {reach_s:g} s of the sound: the wrong story?"
     if timing is not None:
         yield from _against_rows(words, timing)
-    yield "OK", f"{len(words)} words from {words['onset_s'].min():.1f} to {last:.1f} s"
+    odd = odd_labels(labels)
+    if odd:
+        yield "WARNING", f"odd labels, read as words: {shown_counts(odd)}; list those that are none in dataset.marks"
+    marks: Counter[str] = words.attrs.get("marks", Counter())
+    no_words = f"; {marks.total()} marks are no words: {shown_counts(marks)}" if marks else ""
+    yield "OK", f"{len(words)} words from {words['onset_s'].min():.1f} to {last:.1f} s{no_words}"
 
 
 def _against_rows(words: pd.DataFrame, timing: Timing) -> Iterator[Problem]:

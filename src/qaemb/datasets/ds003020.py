@@ -32,6 +32,7 @@ from qaemb.datasets.doctor import (
 )
 from qaemb.datasets.source import Adapter, Responses, Source, Timing, read_voxels
 from qaemb.datasets.textgrid import read_words
+from qaemb.datasets.words import NO_RULES, LabelRules
 from qaemb.datasets.write import check_sentences
 from qaemb.errors import BadInput, listed
 from qaemb.files import read_json
@@ -52,8 +53,8 @@ _SENTENCE_COLUMNS = ["story", "index", "first_word", "last_word", "text"]
 class Ds003020(Source):
     """A folder with `derivative/`, as ds003020 has it, of any number of stories and subjects."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "derivative"
+    def __init__(self, folder: Path, rules: LabelRules = NO_RULES) -> None:
+        self.folder, self._rules = folder / "derivative", rules
         if not self.folder.is_dir():
             raise BadInput(f"{folder} holds no folder `derivative`; set dataset.path to a folder in ds003020's layout")
         path = self.folder / "respdict.json"
@@ -85,7 +86,7 @@ class Ds003020(Source):
 
     def words(self, story: str) -> pd.DataFrame:
         """Return the words of the story's TextGrid."""
-        return read_words(self.folder / "TextGrids" / f"{story}.TextGrid")
+        return read_words(self.folder / "TextGrids" / f"{story}.TextGrid", self._rules)
 
     @contextmanager
     def responses(self, subject: str, story: str) -> Iterator[Responses]:
@@ -135,7 +136,7 @@ class Ds003020(Source):
         return self._gold_table[self._gold_table["story"] == story].reset_index(drop=True)
 
 
-def _checks(folder: Path) -> list[Check]:
+def _checks(folder: Path, rules: LabelRules = NO_RULES) -> list[Check]:
     """Return the checks of all files that the adapter reads, and of what beside them it does not."""
     root = folder / "derivative"
     if not root.is_dir():
@@ -148,7 +149,7 @@ def _checks(folder: Path) -> list[Check]:
     checks = [Check("derivative/respdict.json", lambda: problems)]
     for story in sorted(scans.keys() | grids | heard):
         path = root / "TextGrids" / f"{story}.TextGrid"
-        checks.append(Check(_place(folder, path), partial(_check_story, path, scans.get(story))))
+        checks.append(Check(_place(folder, path), partial(_check_story, path, scans.get(story), rules)))
     if not subjects:
         checks.append(Check("derivative/preprocessed_data", lambda: [("ERROR", "holds no folder of a subject")]))
     for subject in subjects:
@@ -157,7 +158,7 @@ def _checks(folder: Path) -> list[Check]:
             open_hf5, rows = partial(open_responses, path), _rows(path.stem, scans)
             recorded = Recorded(subject.name, _place(folder, path), open_hf5, rows)
             checks.append(Check(recorded.place, partial(_check_hf5, path, recorded, compared)))
-    return checks + _extras(folder, [subject.name for subject in subjects], compared)
+    return checks + _extras(folder, [subject.name for subject in subjects], compared, rules)
 
 
 def _read_scans(path: Path) -> tuple[dict[str, int], list[Problem]]:
@@ -191,14 +192,14 @@ def _rows(story: str, scans: dict[str, int]) -> tuple[int, str] | None:
     return scans[story] - N_TRIMMED, f"the {scans[story]} scans of respdict.json less {N_TRIMMED}"
 
 
-def _check_story(path: Path, scans: int | None) -> Iterator[Problem]:
+def _check_story(path: Path, scans: int | None, rules: LabelRules) -> Iterator[Problem]:
     if scans is None:
         yield "WARNING", f"the story `{path.stem}` is not in respdict.json (or wrong there) and can't be used"
     if not path.exists():
         yield "ERROR", f"{absent(path)}; a story needs its words"
         return
     timing = None if scans is None else Timing(scans - N_TRIMMED, TR_S, FIRST_TR_S)
-    yield from check_textgrid(path, timing, None if scans is None else scans * TR_S - SOUND_START_S)
+    yield from check_textgrid(path, timing, None if scans is None else scans * TR_S - SOUND_START_S, rules)
 
 
 def _check_subject(folder: Path, scans: dict[str, int]) -> Iterator[Problem]:
@@ -220,11 +221,11 @@ def _check_hf5(path: Path, recorded: Recorded, compared: Compared) -> Iterator[P
     yield from check_responses(recorded, compared)
 
 
-def _extras(folder: Path, subjects: list[str], compared: Compared) -> list[Check]:
+def _extras(folder: Path, subjects: list[str], compared: Compared, rules: LabelRules) -> list[Check]:
     root = folder / "derivative"
     checks = []
     if (root / "gold").is_dir():
-        checks.append(Check("derivative/gold", partial(_check_gold, folder)))
+        checks.append(Check("derivative/gold", partial(_check_gold, folder, rules)))
     for path in sorted((root / "voxels").glob("*.csv")):
         checks.append(Check(_place(folder, path), partial(_check_voxels, path, compared)))
     for subject in subjects:
@@ -236,8 +237,8 @@ def _extras(folder: Path, subjects: list[str], compared: Compared) -> list[Check
     return checks
 
 
-def _check_gold(folder: Path) -> Iterator[Problem]:
-    source = Ds003020(folder)
+def _check_gold(folder: Path, rules: LabelRules) -> Iterator[Problem]:
+    source = Ds003020(folder, rules)
     n_sentences = 0
     for story in source.stories():
         sentences = source.sentences(story)
@@ -284,4 +285,4 @@ def _place(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix()
 
 
-ADAPTER = Adapter(Ds003020, _checks, mark="derivative/", patterns=("derivative",))
+ADAPTER = Adapter(Ds003020, _checks, mark="derivative/", patterns=("derivative",), has_rules=True)

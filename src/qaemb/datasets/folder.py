@@ -33,7 +33,7 @@ from qaemb.datasets.doctor import (
 )
 from qaemb.datasets.source import Adapter, Responses, Source, Timing, read_voxels
 from qaemb.datasets.textgrid import read_words
-from qaemb.datasets.words import clean_word, require_usable
+from qaemb.datasets.words import NO_RULES, LabelRules, require_usable, spoken_words
 from qaemb.errors import BadInput, listed
 from qaemb.rows import read_csv, read_numbers, refuse_rows
 
@@ -82,8 +82,8 @@ class _Files:
 class FolderSource(Source):
     """A folder in the layout above."""
 
-    def __init__(self, folder: Path) -> None:
-        self.files = _Files(folder)
+    def __init__(self, folder: Path, rules: LabelRules = NO_RULES) -> None:
+        self.files, self._rules = _Files(folder), rules
         self._stories = _read_stories(folder / "stories.csv")
         self._n_trs = lru_cache(maxsize=None)(self._rows_of_first)
 
@@ -110,7 +110,7 @@ class FolderSource(Source):
     def words(self, story: str) -> pd.DataFrame:
         """Return the words of words/STORY.csv, else of words/STORY.TextGrid, as those of a transcript are read."""
         path = self.files.words_path(story)
-        return read_words(path) if path.suffix == ".TextGrid" else _read_words_csv(path)
+        return (read_words if path.suffix == ".TextGrid" else _read_words_csv)(path, self._rules)
 
     @contextmanager
     def responses(self, subject: str, story: str) -> Iterator[Responses]:
@@ -157,22 +157,21 @@ def _read_stories(path: Path) -> pd.DataFrame:
     return table.set_index("story")
 
 
-def _read_words_csv(path: Path) -> pd.DataFrame:
+def _read_words_csv(path: Path, rules: LabelRules) -> pd.DataFrame:
     """Return word (lower case), onset_s and offset_s of a words file, without noises; BadInput names file and row."""
-    words = _read_words_table(path)
+    words = _read_words_table(path, rules)
     require_usable(path, words)
     return words
 
 
-def _read_words_table(path: Path) -> pd.DataFrame:
+def _read_words_table(path: Path, rules: LabelRules) -> pd.DataFrame:
     """Return the words as `_read_words_csv` does, whatever their order; BadInput names a row without times.
 
     The index counts the rows of the file.
     """
     table = read_csv(path, ["word", "onset_s", "offset_s"])
     times = {column: read_numbers(path, table, column) for column in ("onset_s", "offset_s")}
-    words = pd.DataFrame({"word": table["word"].map(clean_word), **times})
-    return words[words["word"].notna()]
+    return spoken_words(pd.DataFrame({"word": table["word"], **times}), rules)
 
 
 def _only_one(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path | None:
@@ -185,8 +184,8 @@ def _only_one(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path | None
 class _Doctor:
     """What the checks of one folder share; rows of a story are those of its first file that can be opened."""
 
-    def __init__(self, folder: Path) -> None:
-        self.files = _Files(folder)
+    def __init__(self, folder: Path, rules: LabelRules) -> None:
+        self.files, self.rules = _Files(folder), rules
         self.compared = Compared()
         self.rows: dict[str, tuple[int, str]] = {}
         self.stories = unless_bad(partial(_read_stories, folder / "stories.csv"))
@@ -247,9 +246,9 @@ class _Doctor:
         if not path.exists():
             yield "ERROR", f"is missing, and so is {path.with_suffix('.TextGrid').name}; a story needs its words"
         elif path.suffix == ".TextGrid":
-            yield from check_textgrid(path, self.timing(story))
+            yield from check_textgrid(path, self.timing(story), rules=self.rules)
         else:
-            yield from check_table(_read_words_table(path), self.timing(story))
+            yield from check_table(_read_words_table(path, self.rules), self.timing(story))
         if self.stories is not None and story in self.stories.index and story not in self.rows:
             yield "ERROR", "nobody has responses to this story"
 
@@ -278,4 +277,8 @@ class _Doctor:
         return f"words/{story}{next(suffixes, '.csv')}"
 
 
-ADAPTER = Adapter(FolderSource, lambda folder: _Doctor(folder).checks(), mark="stories.csv", patterns=("stories.csv",))
+def _checks(folder: Path, rules: LabelRules = NO_RULES) -> list[Check]:
+    return _Doctor(folder, rules).checks()
+
+
+ADAPTER = Adapter(FolderSource, _checks, mark="stories.csv", patterns=("stories.csv",), has_rules=True)

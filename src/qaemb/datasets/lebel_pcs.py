@@ -35,7 +35,7 @@ from qaemb.datasets.doctor import (
 )
 from qaemb.datasets.pickles import read_frame
 from qaemb.datasets.source import Adapter, Responses, Source, Timing
-from qaemb.datasets.words import clean_word
+from qaemb.datasets.words import NO_RULES, LabelRules, clean_word
 from qaemb.errors import BadInput
 from qaemb.files import read_json
 
@@ -159,7 +159,8 @@ def _read_array(path: Path, arrays: Any, name: str) -> np.ndarray:
 class LebelPcs(Source):
     """A folder in either form."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rules: LabelRules = NO_RULES) -> None:
+        self.rules = rules
         if not folder.is_dir():
             raise BadInput(f"{folder} is not there; set dataset.path to the folder of lebel_pcs")
         self.folder = folder
@@ -196,7 +197,7 @@ class LebelPcs(Source):
 
     def words(self, story: str) -> pd.DataFrame:
         """Return the words of all TRs, spread evenly over their TR."""
-        words = _spread_words(self.texts(story))
+        words = _spread_words(self.texts(story), self.rules)
         if words.empty:
             raise BadInput(f"{self.folder}: story {story} has no words; leave it out")
         return words
@@ -227,7 +228,7 @@ class LebelPcs(Source):
             raise BadInput(f"{where}: {story} has {n_rows} rows, expected {expected} (the TRs of its texts)")
 
 
-def _spread_words(texts: list[str]) -> pd.DataFrame:
+def _spread_words(texts: list[str], rules: LabelRules = NO_RULES) -> pd.DataFrame:
     """Return word, onset_s, offset_s of the words of each TR (`texts`, TR j at [2 j, 2 j + 2) s), spread evenly.
 
     >>> _spread_words(["", "so we"])["onset_s"].tolist()
@@ -235,15 +236,15 @@ def _spread_words(texts: list[str]) -> pd.DataFrame:
     """
     rows: list[tuple[Any, ...]] = []
     for tr, text in enumerate(texts):
-        words = [word for word in map(clean_word, text.split()) if word]
+        words = [word for label in text.split() if (word := clean_word(label, rules))]
         width = TR_S / max(len(words), 1)
         rows += [(word, TR_S * tr + width * i, TR_S * tr + width * (i + 1)) for i, word in enumerate(words)]
     return pd.DataFrame(rows, columns=["word", "onset_s", "offset_s"])
 
 
-def _checks(folder: Path) -> list[Check]:
+def _checks(folder: Path, rules: LabelRules = NO_RULES) -> list[Check]:
     """Return the checks of all stories, responses and labels; BadInput if the folder can't be opened."""
-    source, compared = LebelPcs(folder), Compared()
+    source, compared = LebelPcs(folder, rules), Compared()
     checks = [Check(f"texts of {story}", partial(_check_story, source, story)) for story in source.stories()]
     for subject in source.subjects():
         checks.append(Check(subject, partial(_check_subject, source, subject)))
@@ -256,7 +257,7 @@ def _checks(folder: Path) -> list[Check]:
 
 def _check_story(source: LebelPcs, story: str) -> Iterator[Problem]:
     timing = source.timing(story)
-    yield from check_words(_spread_words(source.texts(story)), timing)
+    yield from check_words(_spread_words(source.texts(story), source.rules), timing)
     labels = source.published(story)
     if not labels:
         yield "WARNING", "no labels"
@@ -277,4 +278,10 @@ def _check_responses(source: LebelPcs, recorded: Recorded, story: str, compared:
         yield from check_responses(recorded, compared)
 
 
-ADAPTER = Adapter(LebelPcs, _checks, mark="texts.json or SUBJECT/train/STORY.pkl", patterns=("texts.json", "*/*/*.pkl"))
+ADAPTER = Adapter(
+    LebelPcs,
+    _checks,
+    mark="texts.json or SUBJECT/train/STORY.pkl",
+    patterns=("texts.json", "*/*/*.pkl"),
+    has_rules=True,
+)

@@ -10,6 +10,7 @@ from qaemb.datasets import bids, ds003020, lebel_pcs
 from qaemb.datasets import folder as plain_folder
 from qaemb.datasets.doctor import Check
 from qaemb.datasets.source import Adapter, Source
+from qaemb.datasets.words import LabelRules
 from qaemb.errors import BadInput, BadParameter, require
 from qaemb.settings import DatasetSettings, describe_errors
 from qaemb.settings.base import Section
@@ -51,15 +52,21 @@ def adapter_settings(section: DatasetSettings, params: Path = Path("params.yaml"
 def open_source(section: DatasetSettings, root: Path) -> Source:
     """Return the source that a section `dataset` of params.yaml names, its path under `root` unless it is absolute."""
     settings = adapter_settings(section)
-    return ADAPTERS[section.adapter].open(root / section.path, *([] if settings is None else [settings]))
+    adapter = ADAPTERS[section.adapter]
+    return adapter.open(root / section.path, *([] if settings is None else [settings]), **_rules(adapter, section))
 
 
 def folder_checks(folder: Path, name: str, section: DatasetSettings | None = None) -> list[Check]:
     """Return the checks of a folder as adapter `name` reads it, with the settings of a section or the defaults."""
     adapter = ADAPTERS[name]
+    rules = _rules(adapter, section)
     if adapter.settings is None:
-        return adapter.checks(folder)
-    return adapter.checks(folder, adapter.settings() if section is None else adapter_settings(section))
+        return adapter.checks(folder, **rules)
+    return adapter.checks(folder, adapter.settings() if section is None else adapter_settings(section), **rules)
+
+
+def _rules(adapter: Adapter, section: DatasetSettings | None) -> dict[str, LabelRules]:
+    return {"rules": LabelRules.of(section)} if adapter.has_rules and section is not None else {}
 
 
 def detect_adapter(folder: Path) -> str:

@@ -66,7 +66,10 @@ class Source(ABC):
 
     @abstractmethod
     def words(self, story: str) -> pd.DataFrame:
-        """Return the words in order: word, onset_s, offset_s (seconds of the sound); at least one."""
+        """Return the words in order: word, onset_s, offset_s (seconds of the sound); at least one.
+
+        Where there are any, `attrs["marks"]` counts labels that are no words, `attrs["notes"]` lists warnings.
+        """
 
     @abstractmethod
     def responses(self, subject: str, story: str) -> AbstractContextManager[Responses]:
@@ -103,7 +106,8 @@ class Adapter:
 
     `patterns` are globs: a folder in which one of them matches is of this kind; `mark` names them in messages.
     `settings` is the model of the adapter's own section of params.yaml (`dataset.NAME`, with a default for each key),
-    None where it has none. `open` and `checks` get the folder, and these settings where there are any.
+    None where it has none. `open` and `checks` get the folder, and these settings where there are any. With `has_rules`
+    they take a keyword `rules`, too: the `LabelRules` of the user, which say what is a word.
     """
 
     open: Callable[..., Source]
@@ -111,6 +115,7 @@ class Adapter:
     mark: str
     patterns: tuple[str, ...]
     settings: type[Section] | None = None
+    has_rules: bool = False
 
 
 N_VERTICES = 10_242

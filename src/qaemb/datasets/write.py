@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -84,11 +84,14 @@ class _Texts:
     sentences: list[pd.DataFrame] = field(default_factory=list)
     gold: list[pd.DataFrame] = field(default_factory=list)
     published: dict[str, list[pd.DataFrame]] = field(default_factory=lambda: defaultdict(list))
+    marks: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
 
 
 def write_dataset(source: Source, split: _Split, folder: Path) -> dict[str, Any]:
     """Write all tables and responses into an empty folder and return the summary (also written, summary.json).
 
+    What is returned alone: `marks` counts the labels that are no words, `notes` says by story what a user should know.
     BadInput names the file of the source that is wrong. The caller removes the folder when that happens.
     """
     texts = _gather_texts(source, split)
@@ -108,7 +111,7 @@ def write_dataset(source: Source, split: _Split, folder: Path) -> dict[str, Any]
         "subjects": subjects,
     }
     write_json(folder / "summary.json", summary)
-    return summary
+    return summary | {"marks": texts.marks, "notes": texts.notes}
 
 
 def _gather_texts(source: Source, split: _Split) -> _Texts:
@@ -116,6 +119,8 @@ def _gather_texts(source: Source, split: _Split) -> _Texts:
     for story in tqdm(split.stories, desc="texts", unit="story", leave=False):
         words = source.words(story)
         timing = source.timing(story)
+        texts.marks += words.attrs.get("marks", Counter())
+        texts.notes += [f"{story}: {note}" for note in words.attrs.get("notes", [])]
         texts.words.append(_numbered(story, words[["word", "onset_s", "offset_s"]], "index"))
         kind = "test" if story in split.test else "train"
         texts.stories.append({"story": story, "split": kind, **vars(timing)})

@@ -47,6 +47,15 @@ class DatasetSettings(Section):
     train_stories: list[str] | Literal["all", "shared"] = Field(
         "all", description="a list, `all` others, or those `shared` by every subject"
     )
+    words_tier: str | int | list[str | int] | None = Field(
+        None,
+        description="the tier of TextGrids that holds the words: a name, a pattern (`* - words`) or a number from 1; a "
+        "list or a pattern joins several; default: told from names and labels",
+    )
+    marks: list[str] = Field(
+        [],
+        description="labels that are no words, beyond the marks that are known (docs/datasets.md)",
+    )
 
     @property
     def adapter_sections(self) -> dict[str, Any]:

@@ -18,9 +18,8 @@ from qaemb.settings import DatasetSettings, load_settings
 def check_dataset(folder: Path, adapter: str = "auto", only_problems: bool = False) -> bool:
     """Print what is missing, wrong or suspicious in a folder, file by file, and return whether it has no errors.
 
-    `adapter` is a name as in `dataset.adapter`, or `auto` to tell it from the folder. If the adapter has settings and
-    params.yaml names this folder, its settings count, else the defaults. BadInput if the folder is not there or of no
-    known kind.
+    `adapter` is a name as in `dataset.adapter`, or `auto` to tell it from the folder. If params.yaml names this folder,
+    its settings count, else the defaults. BadInput if the folder is not there or of no known kind.
     """
     require_name(["auto", *ADAPTERS], adapter, "adapter")
     name = detect_adapter(folder) if adapter == "auto" else adapter
@@ -51,7 +50,7 @@ def _fail(error: BadInput) -> Iterator[Problem]:
 def _section_of(folder: Path, adapter: str) -> DatasetSettings | None:
     """Return the section `dataset` of params.yaml if it is about this folder and adapter."""
     params = Path("params.yaml")
-    if ADAPTERS[adapter].settings is None or not params.exists():
+    if not params.exists():
         return None
     section = load_settings(params).dataset
     return section if section.adapter == adapter and section.path.resolve() == folder.resolve() else None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from qaemb.datasets.miniature.generate import generate
 from qaemb.datasets.registry import open_source
+from qaemb.datasets.words import shown_counts
 from qaemb.datasets.write import choose_stories, write_dataset
 from qaemb.errors import require
 from qaemb.files import atomic_folder, read_table, write_table
@@ -19,6 +20,9 @@ from qaemb.questions import load_bank, load_sets, screen, write_tables
 from qaemb.settings import Settings
 from qaemb.stimuli.segments import segment_tables
 from qaemb.workspace import Workspace
+
+_MOST_NOTES = 20
+"""Warnings about words that stage `dataset` prints."""
 
 
 def miniature(settings: Settings, workspace: Workspace) -> None:
@@ -44,6 +48,12 @@ def dataset(settings: Settings, workspace: Workspace) -> None:
         f"{summary['words']} words, {summary['trs']} TRs, {len(split.subjects)} subjects"
         + (f" ({'; '.join(missing)})" if missing else "")
     )
+    if summary["marks"]:
+        print(f"{summary['marks'].total()} labels are marks, no words: {shown_counts(summary['marks'])}")
+    for note in summary["notes"][:_MOST_NOTES]:
+        print(f"WARNING  {note}")
+    if len(summary["notes"]) > _MOST_NOTES:
+        print(f"{len(summary['notes']) - _MOST_NOTES} more warnings: qaemb dataset check {section.path}")
 
 
 def segments(settings: Settings, workspace: Workspace, segmentation: str) -> None:

@@ -34,7 +34,7 @@ from qaemb.datasets.doctor import (
     unless_bad,
 )
 from qaemb.datasets.source import N_VERTICES, Adapter, Responses, Source, Timing
-from qaemb.datasets.words import clean_word, require_usable
+from qaemb.datasets.words import NO_RULES, LabelRules, require_usable, spoken_words
 from qaemb.errors import BadInput, listed
 from qaemb.rows import read_csv, read_numbers
 
@@ -47,8 +47,8 @@ class BidsSource(Source):
     Several runs of a story by one subject are repeats: `data` is their mean, `repeats` are the runs.
     """
 
-    def __init__(self, folder: Path, settings: BidsSettings) -> None:
-        self.index, self.settings = BidsIndex(folder, settings), settings
+    def __init__(self, folder: Path, settings: BidsSettings, rules: LabelRules = NO_RULES) -> None:
+        self.index, self.settings, self.rules = BidsIndex(folder, settings), settings, rules
         self._timing = lru_cache(maxsize=None)(self._timing_of)
         self._mask = lru_cache(maxsize=1)(self._mask_of)
 
@@ -67,9 +67,9 @@ class BidsSource(Source):
     def words(self, story: str) -> pd.DataFrame:
         """Return the words of the story's events, which must be the same in all its runs."""
         paths = list(dict.fromkeys(self.index.events(run) for run in self.runs(story)))
-        words = _read_events(paths[0], self.settings)
+        words = _read_events(paths[0], self.settings, self.rules)
         for path in paths[1:]:
-            other = _read_events(path, self.settings)
+            other = _read_events(path, self.settings, self.rules)
             _require_same(paths[0], words, path, other, self.settings.onset_tolerance_s)
         return words
 
@@ -133,19 +133,19 @@ class BidsSource(Source):
         )
 
 
-def _read_events(path: Path, settings: BidsSettings) -> pd.DataFrame:
+def _read_events(path: Path, settings: BidsSettings, rules: LabelRules = NO_RULES) -> pd.DataFrame:
     """Return word (lower case), onset_s and offset_s, in seconds from the start of the run's first scan.
 
     A word is an event with something else than `n/a` in `word_column` and, where some event has the trial_type of the
     settings, with that trial_type. Noise marks are left out. The index counts the rows of the file. BadInput names file
     and row.
     """
-    words = _events_table(path, settings)
+    words = _events_table(path, settings, rules)
     require_usable(path, words)
     return words
 
 
-def _events_table(path: Path, settings: BidsSettings) -> pd.DataFrame:
+def _events_table(path: Path, settings: BidsSettings, rules: LabelRules) -> pd.DataFrame:
     """Return the words as `_read_events` does, whatever their order; BadInput names a row without times."""
     column = settings.word_column
     table = read_csv(path, ["onset", "duration"], separator="\t")
@@ -160,9 +160,9 @@ def _events_table(path: Path, settings: BidsSettings) -> pd.DataFrame:
         is_word &= of_type | (not of_type.any())
     table = table[is_word]
     onset = read_numbers(path, table, "onset")
-    words = pd.DataFrame({"word": table[column].map(clean_word), "onset_s": onset})
+    words = pd.DataFrame({"word": table[column], "onset_s": onset})
     words["offset_s"] = onset + read_numbers(path, table, "duration")
-    return words[words["word"].notna()]
+    return spoken_words(words, rules)
 
 
 def _require_same(path: Path, words: pd.DataFrame, other_path: Path, other: pd.DataFrame, tolerance_s: float) -> None:
@@ -207,9 +207,9 @@ def _read_confounds(run: Run, index: BidsIndex, rows: slice) -> NDArray[np.float
     return np.stack([read_numbers(path, table, column) for column in columns], axis=1)[rows]
 
 
-def _checks(folder: Path, settings: BidsSettings) -> list[Check]:
+def _checks(folder: Path, settings: BidsSettings, rules: LabelRules = NO_RULES) -> list[Check]:
     """Return the checks of events, images, confounds and masks; BadInput if the names show no runs."""
-    source, compared = BidsSource(folder, settings), Compared()
+    source, compared = BidsSource(folder, settings, rules), Compared()
     index = source.index
     checks = []
     lost = [path for path in index.image_paths if not path.exists()]
@@ -236,7 +236,8 @@ def _checks(folder: Path, settings: BidsSettings) -> list[Check]:
 
 def _check_events(source: BidsSource, run: Run) -> Iterator[Problem]:
     timing = unless_bad(partial(source.timing, run.story))
-    yield from check_table(_events_table(source.index.events(run), source.settings), timing)
+    events = _events_table(source.index.events(run), source.settings, source.rules)
+    yield from check_table(events, timing)
 
 
 def _check_run(source: BidsSource, run: Run) -> Iterator[Problem]:
@@ -273,5 +274,10 @@ def _place(folder: Path, path: Path) -> str:
 
 
 ADAPTER = Adapter(
-    BidsSource, _checks, mark="sub-*/ or derivatives/", patterns=("sub-*", "derivatives"), settings=BidsSettings
+    BidsSource,
+    _checks,
+    mark="sub-*/ or derivatives/",
+    patterns=("sub-*", "derivatives"),
+    settings=BidsSettings,
+    has_rules=True,
 )
