@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from qaemb.identity import file_sha256, folder_sha256, json_id, text_id
+from qaemb.identity import _folder_sha256, file_sha256, json_id, text_id
 
 
 def test_text_id_is_the_start_of_sha256() -> None:
@@ -19,10 +19,10 @@ def test_json_id_ignores_the_order_of_keys_only() -> None:
 def test_folder_digest_sees_names_and_bytes(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "a").write_bytes(b"1")
-    first = folder_sha256(tmp_path)
-    assert folder_sha256(tmp_path) == first
+    first = _folder_sha256(tmp_path)
+    assert _folder_sha256(tmp_path) == first
     (tmp_path / "x" / "a").rename(tmp_path / "x" / "b")
-    renamed = folder_sha256(tmp_path)
+    renamed = _folder_sha256(tmp_path)
     (tmp_path / "x" / "b").write_bytes(b"2")
-    assert len({first, renamed, folder_sha256(tmp_path)}) == 3
+    assert len({first, renamed, _folder_sha256(tmp_path)}) == 3
     assert file_sha256(tmp_path / "x" / "b") == hashlib.sha256(b"2").hexdigest()

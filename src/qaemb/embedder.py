@@ -1,6 +1,6 @@
 """`QAEmbedder`: texts to readable features, as a scikit-learn transformer; no project, no DVC, no Feast, no MLflow.
 
-`LinearScore` reads the weights of named features off a fitted linear model, whatever its steps are.
+`_LinearScore` reads the weights of named features off a fitted linear model, whatever its steps are.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Values = NDArray[np.float64]
 _TOLERANCE = 1e-6
 
 
-class LinearScore:
+class _LinearScore:
     """What a fitted scikit-learn model says of features (texts, questions): one number a text.
 
     Its `decision_function`, or `predict` where it has none; `target` is the class or output, where there are several.
@@ -44,7 +44,7 @@ class LinearScore:
         if ask is None:
             raise BadInput(f"{type(model).__name__} neither predicts nor decides; give a fitted linear model")
         self._ask = ask
-        check_columns(model, self._names)
+        _check_columns(model, self._names)
 
     def __call__(self, features: Values) -> Values:
         """Return the scores (texts,)."""
@@ -68,7 +68,7 @@ class LinearScore:
             raise BadInput(f"{type(self._model).__name__} is not linear in the features; give a linear model")
 
 
-def check_columns(model: Any, names: Sequence[str]) -> None:
+def _check_columns(model: Any, names: Sequence[str]) -> None:
     """Raise BadInput where a fitted model wants other columns than `names`; it names what is missing and too much."""
     fitted = getattr(model, "feature_names_in_", None)
     if fitted is None:
@@ -199,7 +199,7 @@ class QAEmbedder(TransformerMixin, BaseEstimator):
         names = [question.name for question in self.questions_]
         feature = self._features(self._margins([text]))[0].astype(np.float64)
         base = self._base()
-        score = LinearScore(model, names, target)
+        score = _LinearScore(model, names, target)
         weight = score.weights()
         share = weight * (feature - base)
         score.check_linear(feature, base, weight)

@@ -35,7 +35,7 @@ def file_sha256(path: Path) -> str:
         raise BadInput(f"{path} does not exist; run `dvc repro` to make it") from error
 
 
-def folder_sha256(folder: Path) -> str:
+def _folder_sha256(folder: Path) -> str:
     """Return one SHA-256 over the relative names and bytes of all files under a folder."""
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):

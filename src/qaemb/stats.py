@@ -66,7 +66,7 @@ def brier(margin: Floats, truth: Floats) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class Reliability:
+class _Reliability:
     """The bins that hold cells, (bins,) each: number of the bin, cells, mean P(yes), share of yes among the labels."""
 
     bin: NDArray[np.int64]
@@ -79,7 +79,7 @@ class Reliability:
         return float((self.n * np.abs(self.mean_p - self.share_yes)).sum() / self.n.sum())
 
 
-def reliability(margin: Floats, truth: Floats, n_bins: int = N_BINS) -> Reliability:
+def reliability(margin: Floats, truth: Floats, n_bins: int = N_BINS) -> _Reliability:
     """Return the reliability curve over `n_bins` bins of equal width.
 
     Bin b holds P(yes) in (b/n, (b+1)/n]; bin 0 holds 0, too.
@@ -89,7 +89,7 @@ def reliability(margin: Floats, truth: Floats, n_bins: int = N_BINS) -> Reliabil
     n = np.bincount(number, minlength=n_bins)
     full = np.flatnonzero(n)
     sums = [np.bincount(number, values, n_bins)[full] / n[full] for values in (p, truth)]
-    return Reliability(full, n[full], sums[0], sums[1])
+    return _Reliability(full, n[full], sums[0], sums[1])
 
 
 def bootstrap_mean_auc(questions: Sequence[Cells], n_texts: int, n_resamples: int, seed: int) -> Floats:

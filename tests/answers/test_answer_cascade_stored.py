@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from qaemb.answers import CascadeAnswerer, build_answerer
 from qaemb.answers.cascade import Evidence, Thresholds
-from qaemb.answers.plan import Wanted, cover, make_blocks, make_plan, question_blocks
+from qaemb.answers.plan import Wanted, _make_blocks, _question_blocks, cover, make_plan
 from qaemb.answers.stored import Stored
 from qaemb.errors import StoreError
 from qaemb.identity import text_id
@@ -109,7 +109,7 @@ def test_a_cell_that_the_teacher_lost_is_missed(stored, wanted):
 )
 def test_blocks_by_question_cover_the_missing_cells_once_and_no_others(missing, block_texts):
     count = np.zeros(missing.shape, int)
-    for block in question_blocks(missing, block_texts):
+    for block in _question_blocks(missing, block_texts):
         assert 1 <= len(block.rows) <= block_texts
         assert block.n_cells > 0
         assert list(block.rows) == sorted(block.rows)
@@ -126,8 +126,8 @@ def test_sparse_cells_of_many_texts_are_asked_in_few_blocks(tiny_llm):
     texts = [f"dog number {number}" for number in range(60)]
     wanted = Wanted([text_id(t) for t in texts], texts, [text_id(q) for q in QUESTIONS], QUESTIONS)
     blocks = cover(answerer, texts, QUESTIONS, sparse(60), 256)
-    assert len(blocks) == len(list(question_blocks(sparse(60), 256))) == 3
-    assert len(list(make_blocks(sparse(60), 256))) == 7
+    assert len(blocks) == len(list(_question_blocks(sparse(60), 256))) == 3
+    assert len(list(_make_blocks(sparse(60), 256))) == 7
     assert make_plan(answerer, wanted, sparse(60), 256).blocks == blocks
 
 
@@ -136,7 +136,7 @@ def test_long_texts_are_not_read_again_for_every_question(tiny_llm):
     questions = [f"Is it {number}?" for number in range(12)]
     long = [f"{number} " + "far away the dog ate an apple in the kitchen " * 8 for number in range(30)]
     mask = np.random.default_rng(0).random((30, 12)) < 0.7
-    by_text, by_question = (tuple(make(mask, 256)) for make in (make_blocks, question_blocks))
+    by_text, by_question = (tuple(make(mask, 256)) for make in (_make_blocks, _question_blocks))
     assert (len(by_text), len(by_question)) == (30, 12)
     assert cover(answerer, long, questions, mask, 256) == by_text
     assert cover(answerer, [text[:12] for text in long], questions, mask, 256) == by_question
@@ -147,5 +147,5 @@ def test_long_texts_are_not_read_again_for_every_question(tiny_llm):
 def test_a_grid_without_holes_is_covered_as_ever(tiny_llm):
     answerer = build_answerer("x", spec_for("shared"), tiny_llm)
     whole = np.ones((6, 3), bool)
-    assert cover(answerer, TEXTS, QUESTIONS, whole, 4) == tuple(make_blocks(whole, 4))
+    assert cover(answerer, TEXTS, QUESTIONS, whole, 4) == tuple(_make_blocks(whole, 4))
     assert cover(answerer, TEXTS, QUESTIONS, ~whole, 4) == ()

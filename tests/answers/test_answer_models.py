@@ -7,7 +7,7 @@ from importlib.metadata import version
 import pytest
 
 from qaemb.errors import BadInput, BadParameter
-from qaemb.models.folder import INFO_FILE, make_model, model_digest, read_model_info
+from qaemb.models.folder import INFO_FILE, _model_digest, make_model, read_model_info
 from qaemb.settings import ModelSettings, Settings
 from qaemb.stages.inputs import model as stage
 from qaemb.workspace import Workspace
@@ -41,23 +41,23 @@ def test_a_folder_is_copied_without_what_is_not_needed(source, tmp_path):
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "chat_template.jinja"])
 def test_the_digest_changes_with_every_file_that_changes_answers(source, name):
-    before = model_digest(source)
+    before = _model_digest(source)
     content = (source / name).read_bytes()
     (source / name).write_bytes(content + b" ")
-    assert model_digest(source) != before
+    assert _model_digest(source) != before
     (source / name).write_bytes(content)
-    assert model_digest(source) == before
+    assert _model_digest(source) == before
 
 
 def test_the_digest_ignores_who_wrote_the_config_and_how_to_sample(source):
-    before = model_digest(source)
+    before = _model_digest(source)
     config = json.loads((source / "config.json").read_text())
     (source / "config.json").write_text(json.dumps({**config, "transformers_version": "9.9"}, indent=4))
     (source / "generation_config.json").write_text('{"temperature": 0.7}')
     (source / INFO_FILE).write_text("{}")
-    assert model_digest(source) == before
+    assert _model_digest(source) == before
     (source / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 0.5}))
-    assert model_digest(source) != before
+    assert _model_digest(source) != before
 
 
 def spoil_nothing(source):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from qaemb.answers import build_answerer
-from qaemb.answers.plan import Block, Plan, Wanted, make_blocks, make_plan, timed
+from qaemb.answers.plan import Block, Plan, Wanted, _make_blocks, make_plan, timed
 from qaemb.errors import BadInput
 from qaemb.identity import text_id
 
@@ -26,7 +26,7 @@ def wanted_for(texts, questions) -> Wanted:
 )
 def test_blocks_cover_the_missing_cells_once_and_no_others(missing, block_texts):
     count = np.zeros(missing.shape, int)
-    for block in make_blocks(missing, block_texts):
+    for block in _make_blocks(missing, block_texts):
         assert 1 <= len(block.rows) <= block_texts
         assert block.n_cells > 0
         count[np.ix_(block.rows, block.columns)] += 1
@@ -36,16 +36,16 @@ def test_blocks_cover_the_missing_cells_once_and_no_others(missing, block_texts)
 def test_a_new_question_is_asked_alone_and_texts_keep_their_order():
     missing = np.zeros((5, 3), bool)
     missing[:, 2] = True
-    assert list(make_blocks(missing, 3)) == [Block((0, 1, 2), (2,)), Block((3, 4), (2,))]
+    assert list(_make_blocks(missing, 3)) == [Block((0, 1, 2), (2,)), Block((3, 4), (2,))]
     missing[1] = True
-    assert list(make_blocks(missing, 9)) == [Block((0, 2, 3, 4), (2,)), Block((1,), (0, 1, 2))]
+    assert list(_make_blocks(missing, 9)) == [Block((0, 2, 3, 4), (2,)), Block((1,), (0, 1, 2))]
 
 
 def test_after_a_crash_the_remaining_blocks_are_those_of_the_first_plan():
-    first = list(make_blocks(np.ones((10, 2), bool), 3))
+    first = list(_make_blocks(np.ones((10, 2), bool), 3))
     missing = np.ones((10, 2), bool)
     missing[list(first[0].rows)] = False
-    assert list(make_blocks(missing, 3)) == first[1:]
+    assert list(_make_blocks(missing, 3)) == first[1:]
 
 
 @pytest.mark.parametrize("engine", ["reference", "shared", "student"])

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qaemb.answers.engines.student import ZeroShotAnswerer
+from qaemb.answers.engines.student import _ZeroShotAnswerer
 from qaemb.errors import BadParameter
 from qaemb.files import read_json, write_table
 from qaemb.identity import text_id
@@ -114,7 +114,7 @@ def test_the_spec_lists_the_members_and_their_models(settings, workspace):
 
 
 def test_what_the_engine_measured_is_in_the_figures_and_printed(settings, workspace, monkeypatch, capsys):
-    monkeypatch.setattr(ZeroShotAnswerer, "figures", {"hit_rate": 0.87654, "cells": -1.0})
+    monkeypatch.setattr(_ZeroShotAnswerer, "figures", {"hit_rate": 0.87654, "cells": -1.0})
     answers(settings, workspace, "student")
     out = capsys.readouterr().out.splitlines()
     assert out[-1] == "answers student: hit_rate 0.8765, cells -1"

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qaemb.datasets.folder import FolderSource
+from qaemb.datasets.folder import _FolderSource
 from qaemb.datasets.words import LabelRules
 from qaemb.errors import BadInput
 from qaemb.settings import SegmentationSettings, Settings
@@ -21,7 +21,7 @@ def edit(path, change):
 
 
 def test_what_is_there(own_folder):
-    source = FolderSource(own_folder)
+    source = _FolderSource(own_folder)
     assert source.stories() == STORIES
     assert source.subjects() == ["anna", "ben"]
     assert source.held_out() == {"snow"}
@@ -53,16 +53,16 @@ def test_stages_dataset_and_segments_run(own_folder, settings_for, tmp_path, cap
 
 
 def test_words_of_a_csv_and_of_a_textgrid_are_the_same(own_folder):
-    words = FolderSource(own_folder).words("dog")
+    words = _FolderSource(own_folder).words("dog")
     (own_folder / "words/dog.TextGrid").unlink()
     words.to_csv(own_folder / "words/dog.csv", index=False)
-    pd.testing.assert_frame_equal(FolderSource(own_folder).words("dog"), words)
+    pd.testing.assert_frame_equal(_FolderSource(own_folder).words("dog"), words)
 
 
 def test_words_that_look_like_missing_values_stay_words(own_folder):
     path = own_folder / "words/cake.csv"
     path.write_text("word,onset_s,offset_s\nNULL,0,1\nnan,1,2\n{BR},2,3\n,3,4\n NA ,4,5\n")
-    words = FolderSource(own_folder).words("cake")
+    words = _FolderSource(own_folder).words("cake")
     assert words.values.tolist() == [["null", 0, 1], ["nan", 1, 2], ["na", 4, 5]]
 
 
@@ -71,24 +71,24 @@ def test_responses_in_hdf5_with_repeats(own_folder):
         file["data"] = np.ones((30, 8), np.float32)
         file["individual_repeats"] = np.ones((2, 30, 8))
     (own_folder / "responses/ben/snow.npy").unlink()
-    with FolderSource(own_folder).responses("ben", "snow") as responses:
+    with _FolderSource(own_folder).responses("ben", "snow") as responses:
         assert responses.data.shape == (30, 8)
         assert responses.repeats.shape == (2, 30, 8)
 
 
 def test_first_tr_of_the_table(own_folder):
     edit(own_folder / "stories.csv", lambda table: table.assign(first_tr_s=11))
-    assert FolderSource(own_folder).timing("cake").first_tr_s == 11
+    assert _FolderSource(own_folder).timing("cake").first_tr_s == 11
 
 
 def test_voxels_for_all_subjects_or_for_each(own_folder):
     path = own_folder / "voxels.csv"
     table = pd.DataFrame({"voxel": range(8), "hemi": "left", "vertex": range(0, 80, 10)})
     table.to_csv(path, index=False)
-    assert FolderSource(own_folder).voxels("ben")["region"].tolist() == [""] * 8
+    assert _FolderSource(own_folder).voxels("ben")["region"].tolist() == [""] * 8
     both = pd.concat([table.assign(subject="anna"), table.assign(subject="ben", hemi="right", region="v1")])
     both.to_csv(path, index=False)
-    own = FolderSource(own_folder).voxels("ben")
+    own = _FolderSource(own_folder).voxels("ben")
     assert set(own["hemi"]) == {"right"}
     assert set(own["region"]) == {"v1"}
 
@@ -108,7 +108,7 @@ def test_voxels_for_all_subjects_or_for_each(own_folder):
 def test_wrong_stories(own_folder, change, message):
     edit(own_folder / "stories.csv", change)
     with pytest.raises(BadInput, match=message):
-        FolderSource(own_folder)
+        _FolderSource(own_folder)
 
 
 @pytest.mark.parametrize(
@@ -125,17 +125,17 @@ def test_wrong_stories(own_folder, change, message):
 def test_wrong_words(own_folder, rows, message):
     (own_folder / "words/cake.csv").write_text(f"word,onset_s,offset_s\n{rows}\n")
     with pytest.raises(BadInput, match=message):
-        FolderSource(own_folder).words("cake")
+        _FolderSource(own_folder).words("cake")
 
 
 def test_words_in_another_encoding(own_folder):
     path = own_folder / "words/cake.csv"
     path.write_bytes("word,onset_s,offset_s\ncafé,0,1\n".encode("latin-1"))
     with pytest.raises(BadInput, match=r"cake\.csv is not UTF-8 text .*; save it as UTF-8"):
-        FolderSource(own_folder).words("cake")
+        _FolderSource(own_folder).words("cake")
     path.write_text("word;onset_s;offset_s\na;0;1\n")
     with pytest.raises(BadInput, match=r"lacks the columns: word, onset_s, offset_s; .*\(separated by commas"):
-        FolderSource(own_folder).words("cake")
+        _FolderSource(own_folder).words("cake")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_words_in_another_encoding(own_folder):
 )
 def test_wrong_responses(own_folder, array, message):
     np.save(own_folder / "responses/ben/cake.npy", array)
-    with pytest.raises(BadInput, match=message), FolderSource(own_folder).responses("ben", "cake"):
+    with pytest.raises(BadInput, match=message), _FolderSource(own_folder).responses("ben", "cake"):
         pass
 
 
@@ -161,14 +161,14 @@ def test_a_cut_npy(own_folder):
     path.write_bytes(path.read_bytes()[:-8])
     with (
         pytest.raises(BadInput, match=r"cake\.npy can't be read as \.npy"),
-        FolderSource(own_folder).responses("ben", "cake"),
+        _FolderSource(own_folder).responses("ben", "cake"),
     ):
         pass
 
 
 def test_repeats_of_another_shape(own_folder):
     np.save(own_folder / "repeats/anna/snow.npy", np.zeros((3, 30, 7)))
-    source = FolderSource(own_folder)
+    source = _FolderSource(own_folder)
     message = "the repeats are 3 x 30 x 7, expected repeats x 30 x 8"
     with pytest.raises(BadInput, match=message), source.responses("anna", "snow"):
         pass
@@ -177,7 +177,7 @@ def test_repeats_of_another_shape(own_folder):
 def test_two_files_of_one_thing(own_folder):
     shutil.copy(own_folder / "words/cake.csv", own_folder / "words/dog.csv")
     (own_folder / "responses/ben/cake.hf5").touch()
-    source = FolderSource(own_folder)
+    source = _FolderSource(own_folder)
     with pytest.raises(BadInput, match=r"dog\.csv: dog\.TextGrid is there as well; remove one"):
         source.words("dog")
     with pytest.raises(BadInput, match=r"cake\.npy: cake\.hf5 is there as well; remove one"):
@@ -188,7 +188,7 @@ def test_a_story_without_words_or_responses(own_folder):
     (own_folder / "words/cake.csv").unlink()
     for subject in ("anna", "ben"):
         (own_folder / "responses" / subject / "cake.npy").unlink()
-    source = FolderSource(own_folder)
+    source = _FolderSource(own_folder)
     with pytest.raises(BadInput, match=r"words/cake\.csv does not exist"):
         source.words("cake")
     with pytest.raises(BadInput, match=r"responses holds no SUBJECT/cake"):
@@ -208,19 +208,19 @@ def test_a_story_without_words_or_responses(own_folder):
 def test_wrong_voxels(own_folder, row, message):
     (own_folder / "voxels.csv").write_text(f"voxel,hemi,vertex\n0,left,4\n{row}\n")
     with pytest.raises(BadInput, match=message):
-        FolderSource(own_folder).voxels("anna")
+        _FolderSource(own_folder).voxels("anna")
 
 
 def test_a_csv_of_sentences_is_refused(own_folder):
     rows = "We bought a green kite,1,2\nand flew it,2,3\nyes,3,4\n"
     (own_folder / "words/cake.csv").write_text(f"word,onset_s,offset_s\n{rows}")
     with pytest.raises(BadInput, match=r"cake\.csv: 2 of 3 labels hold several words, .*: sentences, not words"):
-        FolderSource(own_folder).words("cake")
+        _FolderSource(own_folder).words("cake")
 
 
 def test_marks_of_a_csv_are_left_out_and_counted(own_folder):
     (own_folder / "words/cake.csv").write_text("word,onset_s,offset_s\nyes,-1,2\n<unk>,2,3\nuh,3,4\n,4,5\n")
-    words = FolderSource(own_folder, LabelRules(marks=frozenset({"uh"}))).words("cake")
+    words = _FolderSource(own_folder, LabelRules(marks=frozenset({"uh"}))).words("cake")
     assert words.values.tolist() == [["yes", -1, 2]]
     assert words.attrs["marks"] == {"<unk>": 1, "uh": 1}
     assert words.attrs["notes"] == ["`yes` at -1 s starts before time 0; it stays there"]

@@ -5,12 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qaemb.datasets.ds003020 import Ds003020
+from qaemb.datasets.ds003020 import _Ds003020
 from qaemb.datasets.miniature.generate import _planted_signals, generate
 from qaemb.datasets.miniature.planting import REGIONS, grow_cortex, property_time_courses
 from qaemb.datasets.miniature.stories import read_properties, read_stories
 from qaemb.errors import BadInput, BadParameter
-from qaemb.identity import folder_sha256
+from qaemb.identity import _folder_sha256
 from qaemb.settings import Settings
 from qaemb.stages.inputs import miniature
 from qaemb.workspace import Workspace
@@ -59,7 +59,7 @@ def test_every_run_is_zscored(generated):
 
 
 def test_one_subject_lacks_a_train_story_and_one_has_nan_voxels(generated):
-    source = Ds003020(generated)
+    source = _Ds003020(generated)
     lacking = [(u, s) for u in source.subjects() for s in source.stories() if not source.has(u, s)]
     assert lacking == [("UTS02", "gamma")]
     for subject in source.subjects():
@@ -72,7 +72,7 @@ def test_one_subject_lacks_a_train_story_and_one_has_nan_voxels(generated):
 
 def test_gold_is_what_the_authors_wrote(generated, story_source):
     properties = read_properties(story_source / "properties.yaml")["property"].tolist()
-    source = Ds003020(generated)
+    source = _Ds003020(generated)
     for story in read_stories(story_source / "stories", properties):
         gold, sentences, words = source.gold(story.name), source.sentences(story.name), source.words(story.name)
         assert words["word"].tolist() == story.words
@@ -99,7 +99,7 @@ def test_planted_signal_has_the_stated_ratio_to_the_noise():
 def test_responses_in_the_files_have_the_stated_ratio(generated, story_source):
     """Oracle: the squared correlation of responses and planted signal is snr / (1 + snr); the signal is rebuilt here
     from the files alone, up to its scale: gold answers, words and voxel table."""
-    source = Ds003020(generated)
+    source = _Ds003020(generated)
     properties = source.gold_properties()["property"].tolist()
     voxels = source.voxels("UTS01")
     by_region = {region.name: region.weights for region in REGIONS}
@@ -129,7 +129,7 @@ def test_responses_in_the_files_have_the_stated_ratio(generated, story_source):
 
 def test_the_same_seed_gives_the_same_bytes(generated, story_source, tmp_path, small):
     generate(story_source, tmp_path / "again", small)
-    assert folder_sha256(tmp_path / "again") == folder_sha256(generated)
+    assert _folder_sha256(tmp_path / "again") == _folder_sha256(generated)
 
 
 def test_another_seed_gives_other_speech_and_responses(generated, story_source, tmp_path, small):
@@ -172,9 +172,9 @@ def test_stage(new_source, tmp_path, small, capsys):
     settings, workspace = Settings.model_construct(miniature=small), Workspace(tmp_path)
     miniature(settings, workspace)
     assert capsys.readouterr().out.startswith("miniature: 5 stories, ")
-    before = folder_sha256(workspace.miniature)
+    before = _folder_sha256(workspace.miniature)
     (folder / "stories" / "beta.txt").write_text("# Title\nNo separator.\n")
     with pytest.raises(BadInput, match=r"beta\.txt, line 2"):
         miniature(settings, workspace)
-    assert folder_sha256(workspace.miniature) == before
+    assert _folder_sha256(workspace.miniature) == before
     assert [path.name for path in workspace.work.iterdir()] == ["miniature"]

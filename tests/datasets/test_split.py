@@ -1,6 +1,6 @@
 import pytest
 
-from qaemb.datasets.ds003020 import Ds003020
+from qaemb.datasets.ds003020 import _Ds003020
 from qaemb.datasets.write import choose_stories
 from qaemb.errors import BadInput, BadParameter
 
@@ -10,7 +10,7 @@ TEST = ["weddingcake", "mountainfog"]
 
 @pytest.fixture
 def source(generated):
-    return Ds003020(generated)
+    return _Ds003020(generated)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from qaemb.answers import build_answerer
 from qaemb.distill.cells import TeacherCells, split_groups
 from qaemb.distill.grades import question_aucs
-from qaemb.distill.lm.adapter import merge_adapter, read_adapter_info
+from qaemb.distill.lm.adapter import _read_adapter_info, merge_adapter
 from qaemb.distill.lm.student import LmStudent
 from qaemb.distill.lm.training import LmResult, _Training, train_lm
 from qaemb.errors import BadInput, QaembError
@@ -151,13 +151,13 @@ def test_a_student_of_fewer_layers_is_a_smaller_model(llama, smaller, short_prom
     texts, questions = planted().texts[:3], planted().questions
     reference = answers("reference", smaller, short_prompt, texts, questions)
     np.testing.assert_allclose(answers("shared", smaller, short_prompt, texts, questions), reference, atol=1e-3)
-    assert read_adapter_info(smaller.parent / "adapter").n_layers == 2
+    assert _read_adapter_info(smaller.parent / "adapter").n_layers == 2
 
 
 def test_the_base_model_is_left_as_it_was(llama, learnt):
-    from qaemb.models.folder import model_digest
+    from qaemb.models.folder import _model_digest
 
-    assert model_digest(llama) == read_model_info(llama).digest
+    assert _model_digest(llama) == read_model_info(llama).digest
 
 
 def test_cells_without_a_label_have_no_influence(llama, short_prompt, tmp_path):

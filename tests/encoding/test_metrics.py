@@ -7,7 +7,7 @@ import pytest
 
 from qaemb.encoding import metrics
 from qaemb.encoding.jackknife import Jackknife
-from qaemb.encoding.metrics import EVERY_PROTOCOL, METRICS, Metric, SubjectScores, summarise
+from qaemb.encoding.metrics import EVERY_PROTOCOL, METRICS, SubjectScores, _Metric, summarise
 from qaemb.encoding.plan import PROTOCOLS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -44,7 +44,7 @@ def test_the_best_percent_is_at_least_one_voxel():
 
 
 def test_one_entry_is_all_that_a_metric_needs(monkeypatch):
-    best = Metric("best_r", "r of the best voxel", lambda s: float(np.nanmax(s.r)), title="best")
+    best = _Metric("best_r", "r of the best voxel", lambda s: float(np.nanmax(s.r)), title="best")
     monkeypatch.setattr(metrics, "METRICS", (*METRICS, best))
     assert summarise(scores(), "strict")["best_r"] == pytest.approx(0.3)
 

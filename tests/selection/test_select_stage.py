@@ -9,7 +9,7 @@ import yaml
 from qaemb.errors import BadParameter
 from qaemb.files import read_json
 from qaemb.questions.sets import read_set_file
-from qaemb.selection.methods import METHODS, Method, Subset
+from qaemb.selection.methods import METHODS, Subset, _Method
 from qaemb.stages.select import select
 from qaemb.workspace import Workspace
 
@@ -178,7 +178,7 @@ def test_a_method_of_ones_own_has_its_name_in_the_provenance(world, monkeypatch)
     def first(training, sizes, settings):
         return [Subset("greedy", 0, size, tuple(range(size))) for size in sizes]
 
-    method = Method(first, lambda subset, settings: f"the first {subset.size} questions", look=("#000000", "-"))
+    method = _Method(first, lambda subset, settings: f"the first {subset.size} questions", look=("#000000", "-"))
     monkeypatch.setitem(METHODS, "greedy", method)
     select(world.settings(methods=["greedy"], sizes=[2, 4], n_random=1), world.workspace, "qa")
     content = yaml.safe_load((world.workspace.selected / "qa.yaml").read_text())

@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 
 from qaemb.settings import SimilarityTask
 from qaemb.tasks.representations import Usual, answer_vectors
-from qaemb.tasks.similarity import Pairs, _resampled_pairs, _spearman, evaluate_similarity
+from qaemb.tasks.similarity import _Pairs, _resampled_pairs, _spearman, evaluate_similarity
 
 from .worlds import features_of
 
@@ -25,7 +25,7 @@ def planted(n_texts: int = 20, noise: float = 0.1, seed: int = 0):
     unit = away / np.linalg.norm(away / margin.std(0), axis=1, keepdims=True) / margin.std(0)
     score = np.array([unit[a] @ unit[b] for a, b in pairs]) + noise * rng.normal(size=len(pairs))
     first, second = ([texts[pair[side]] for pair in pairs] for side in (0, 1))
-    return Pairs(first, second, score), features_of(texts, margin)
+    return _Pairs(first, second, score), features_of(texts, margin)
 
 
 def test_answers_that_people_judge_by_are_found_and_the_interval_holds_the_score():
@@ -48,7 +48,7 @@ def test_answers_that_people_judge_by_are_found_and_the_interval_holds_the_score
 def test_cognitive_load_is_the_mean_number_of_questions_that_both_say_yes_to():
     margin = np.array([[1.0, 2.0, -1.0], [3.0, 0.5, 2.0], [-1.0, 1.0, 2.0], [-1.0, -1.0, -1.0]])
     texts = ["a", "b", "c", "d"]
-    pairs = Pairs(["a", "a", "b"], ["b", "c", "d"], np.array([3.0, 2.0, 1.0]))  # shared: 2, 1, 0
+    pairs = _Pairs(["a", "a", "b"], ["b", "c", "d"], np.array([3.0, 2.0, 1.0]))  # shared: 2, 1, 0
     result = evaluate_similarity(pairs, features_of(texts, margin), SETTINGS)
     assert result.tables["pairs"]["shared_yes"].tolist() == [2, 1, 0]
     assert result.methods[0].metrics["shared_yes"] == pytest.approx(1.0)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from qaemb.errors import BadInput
-from qaemb.models.folder import make_model, model_digest
+from qaemb.models.folder import _model_digest, make_model
 from qaemb.settings import ModelSettings
 from qaemb.tracking import StudentModel
 from qaemb.tracking.student_pyfunc import _load_pyfunc
@@ -63,4 +63,4 @@ def test_the_model_is_made_again_from_its_wheel(student, tmp_path, expected):
     record = {"name": "minilm", "digest": digest, "maker": "qaemb.models.folder:make_model", "settings": wheel}
     model = _load_pyfunc(saved(tmp_path / "saved", student, record))
     pd.testing.assert_frame_equal(model.predict(TEXTS), expected(student, TEXTS), check_exact=True)
-    assert model_digest(tmp_path / "cache" / "qaemb" / "models" / digest) == digest
+    assert _model_digest(tmp_path / "cache" / "qaemb" / "models" / digest) == digest

@@ -95,7 +95,7 @@ class Plan:
         return line
 
 
-def make_blocks(missing: NDArray[np.bool_], block_texts: int) -> Iterator[Block]:
+def _make_blocks(missing: NDArray[np.bool_], block_texts: int) -> Iterator[Block]:
     """Yield blocks that cover the missing cells (texts, questions) exactly once.
 
     Texts that miss the same questions go together, in their order, at most `block_texts` at a time. So the questions of
@@ -107,10 +107,10 @@ def make_blocks(missing: NDArray[np.bool_], block_texts: int) -> Iterator[Block]
             yield Block(rows[start : start + block_texts], columns)
 
 
-def question_blocks(missing: NDArray[np.bool_], block_texts: int) -> Iterator[Block]:
+def _question_blocks(missing: NDArray[np.bool_], block_texts: int) -> Iterator[Block]:
     """Yield blocks that cover the missing cells exactly once, questions that the same texts miss together.
 
-    Far fewer than `make_blocks` yields where nearly every text misses questions of its own, as those that a cascade's
+    Far fewer than `_make_blocks` yields where nearly every text misses questions of its own, as those that a cascade's
     student is not sure of.
     """
     for columns, rows in _alike(missing.T):
@@ -137,7 +137,7 @@ def cover(
     By texts, or by questions where that makes fewer blocks, unless it takes clearly more tokens: long texts that an
     engine would read once for all questions of a text, and now reads for each.
     """
-    by_text, by_question = (tuple(make(missing, block_texts)) for make in (make_blocks, question_blocks))
+    by_text, by_question = (tuple(make(missing, block_texts)) for make in (_make_blocks, _question_blocks))
     if len(by_question) >= len(by_text):
         return by_text
     dear, cheap = (_tokens_per_cell(answerer, texts, questions, blocks) for blocks in (by_question, by_text))

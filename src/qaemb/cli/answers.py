@@ -40,7 +40,7 @@ def answers(
 
 
 @answers_app.command("run")
-def answers_run(
+def _answers_run(
     job: Annotated[str, typer.Option(help="a name in params.yaml: answers.jobs")],
     runner: Annotated[Literal["local", "ray"], typer.Option(help="this process, or a Ray cluster")] = "local",
 ) -> None:
@@ -51,7 +51,7 @@ def answers_run(
 
 
 @answers_app.command("plan")
-def answers_plan(job: Annotated[str, typer.Option(help="a name in params.yaml: answers.jobs")]) -> None:
+def _answers_plan(job: Annotated[str, typer.Option(help="a name in params.yaml: answers.jobs")]) -> None:
     """Say how many cells a job wants, how many the store has, and what the rest takes. Answers nothing."""
     from qaemb.stages.answers import plan_job
 
@@ -59,7 +59,7 @@ def answers_plan(job: Annotated[str, typer.Option(help="a name in params.yaml: a
 
 
 @prompts_app.command("list")
-def prompts_list() -> None:
+def _prompts_list() -> None:
     """List the prompts of the package: order, form, few-shot turns, what each is."""
     from qaemb.stages.prompts import list_prompts
 
@@ -67,7 +67,7 @@ def prompts_list() -> None:
 
 
 @prompts_app.command("show")
-def prompts_show(
+def _prompts_show(
     name: Annotated[str, typer.Argument(help="a name of `qaemb prompts list`, or a path with a slash in it")],
     answerer: Annotated[str, typer.Option(help="a name in params.yaml: answers.spec; its model is taken")],
     text: Annotated[str, typer.Option(help="what is asked about")] = "We walked down to the lake and skipped stones.",
@@ -82,7 +82,7 @@ def prompts_show(
 
 
 @answers_app.command("evaluate")
-def answers_evaluate(  # noqa: PLR0913, PLR0917 - every option is a parameter
+def _answers_evaluate(  # noqa: PLR0913, PLR0917 - every option is a parameter
     answerer: Annotated[list[str], typer.Option(help="a name in params.yaml: answers.spec; give it again for more")],
     gold: Annotated[str, typer.Option(help="`miniature`, or the path of a gold set")] = "miniature",
     format: Annotated[str, typer.Option(help="d3, boolq, ratings or auto (told from the path)")] = "auto",
@@ -126,7 +126,7 @@ def validate(job: Annotated[str, typer.Option(help="a name in params.yaml: answe
 
 
 @answers_app.command("status")
-def answers_status() -> None:
+def _answers_status() -> None:
     """Say how many cells of each job the store has, and per story and question set which share."""
     from qaemb.stages.answer_store import status
 
@@ -134,7 +134,7 @@ def answers_status() -> None:
 
 
 @answers_app.command("verify")
-def answers_verify() -> None:
+def _answers_verify() -> None:
     """Check every byte of the store; names each damaged file, and then exits with 1."""
     from qaemb.stages.answer_store import verify
 
@@ -142,7 +142,7 @@ def answers_verify() -> None:
 
 
 @answers_app.command("repair")
-def answers_repair() -> None:
+def _answers_repair() -> None:
     """Set damaged files of the store aside, and answer their cells anew."""
     from qaemb.stages.answer_store import repair
 
@@ -150,7 +150,7 @@ def answers_repair() -> None:
 
 
 @answers_app.command("gc")
-def answers_gc(
+def _answers_gc(
     yes: Annotated[bool, typer.Option("--yes", help="remove them; without it they are counted")] = False,
 ) -> None:
     """Count the files of the store that no current answerer, segment or question needs."""
@@ -160,7 +160,7 @@ def answers_gc(
 
 
 @answers_app.command("show")
-def answers_show(
+def _answers_show(
     segment: Annotated[str, typer.Argument(help="a segment's id, the beginning of it, or its text")],
     question: Annotated[str | None, typer.Option(help="only this question: its name, id or text")] = None,
 ) -> None:
@@ -171,7 +171,7 @@ def answers_show(
 
 
 @answers_app.command("export")
-def answers_export(
+def _answers_export(
     job: Annotated[str, typer.Option(help="a name in params.yaml: answers.jobs")],
     out: Annotated[Path, typer.Option(help="a folder that is not there yet")],
 ) -> None:
@@ -182,7 +182,7 @@ def answers_export(
 
 
 @answers_app.command("import")
-def answers_import(
+def _answers_import(
     folder: Annotated[Path, typer.Argument(help="what `qaemb answers export` wrote, here or elsewhere")],
     name: Annotated[str, typer.Option(help="it is copied to data/published/NAME")],
     replace: Annotated[bool, typer.Option("--replace", help="overwrite other answers of this name")] = False,
@@ -194,7 +194,7 @@ def answers_import(
 
 
 @drift_app.command("accept")
-def drift_accept(
+def _drift_accept(
     job: Annotated[str, typer.Argument(help="a name in params.yaml: answers.jobs; its matrix passed `validate`")],
     name: Annotated[str | None, typer.Option("--as", help="the reference's name; default: the job's")] = None,
     texts: Annotated[int, typer.Option(min=1, help="texts whose answers are kept, at most")] = 2000,
@@ -208,7 +208,7 @@ def drift_accept(
 
 
 @drift_app.command("show")
-def drift_show(
+def _drift_show(
     job: Annotated[str, typer.Argument(help="a name in params.yaml: answers.jobs")],
     against: Annotated[str, typer.Option(help="a folder of data/references")],
 ) -> None:

@@ -28,7 +28,7 @@ def dataset(context: typer.Context) -> None:
 
 
 @dataset_app.command("check")
-def dataset_check(
+def _dataset_check(
     path: Annotated[Path, typer.Argument(help="the folder of a data set")],
     adapter: Annotated[str, typer.Option(help="an adapter, as in dataset.adapter, or auto")] = "auto",
     problems: Annotated[bool, typer.Option("--problems", help="print warnings and errors only")] = False,
@@ -58,7 +58,7 @@ def questions(context: typer.Context) -> None:
 
 
 @questions_app.command("adopt")
-def questions_adopt(
+def _questions_adopt(
     selected: Annotated[
         Path, typer.Argument(help="a set that `select` wrote, for example data/selected/qa_student.yaml")
     ],

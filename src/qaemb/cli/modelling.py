@@ -92,7 +92,7 @@ def distill(student: Annotated[str, typer.Option(help="a name in params.yaml: di
 
 
 @students_app.command("list")
-def students_list() -> None:
+def _students_list() -> None:
     """List the trained students: those of the package, adopted ones, and what `distill` made."""
     from qaemb.stages.distill import list_students
 
@@ -100,7 +100,7 @@ def students_list() -> None:
 
 
 @students_app.command("adopt")
-def students_adopt(
+def _students_adopt(
     name: Annotated[str, typer.Argument(help="a student that `distill` made")],
     replace: Annotated[bool, typer.Option(help="overwrite another student of this name")] = False,
 ) -> None:

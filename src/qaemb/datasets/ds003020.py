@@ -50,7 +50,7 @@ _FEWEST_SCANS = N_TRIMMED + 2
 _SENTENCE_COLUMNS = ["story", "index", "first_word", "last_word", "text"]
 
 
-class Ds003020(Source):
+class _Ds003020(Source):
     """A folder with `derivative/`, as ds003020 has it, of any number of stories and subjects."""
 
     def __init__(self, folder: Path, rules: LabelRules = NO_RULES) -> None:
@@ -238,7 +238,7 @@ def _extras(folder: Path, subjects: list[str], compared: Compared, rules: LabelR
 
 
 def _check_gold(folder: Path, rules: LabelRules) -> Iterator[Problem]:
-    source = Ds003020(folder, rules)
+    source = _Ds003020(folder, rules)
     n_sentences = 0
     for story in source.stories():
         sentences = source.sentences(story)
@@ -249,7 +249,7 @@ def _check_gold(folder: Path, rules: LabelRules) -> Iterator[Problem]:
     yield "OK", f"{n_sentences} annotated sentences"
 
 
-def _check_sentences(source: Ds003020, story: str, sentences: pd.DataFrame) -> Iterator[Problem]:
+def _check_sentences(source: _Ds003020, story: str, sentences: pd.DataFrame) -> Iterator[Problem]:
     words = unless_bad(partial(source.words, story))
     if words is None:
         return
@@ -285,4 +285,4 @@ def _place(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix()
 
 
-ADAPTER = Adapter(Ds003020, _checks, mark="derivative/", patterns=("derivative",), has_rules=True)
+ADAPTER = Adapter(_Ds003020, _checks, mark="derivative/", patterns=("derivative",), has_rules=True)

@@ -79,7 +79,7 @@ class _Files:
         yield responses
 
 
-class FolderSource(Source):
+class _FolderSource(Source):
     """A folder in the layout above."""
 
     def __init__(self, folder: Path, rules: LabelRules = NO_RULES) -> None:
@@ -281,4 +281,4 @@ def _checks(folder: Path, rules: LabelRules = NO_RULES) -> list[Check]:
     return _Doctor(folder, rules).checks()
 
 
-ADAPTER = Adapter(FolderSource, _checks, mark="stories.csv", patterns=("stories.csv",), has_rules=True)
+ADAPTER = Adapter(_FolderSource, _checks, mark="stories.csv", patterns=("stories.csv",), has_rules=True)

@@ -75,7 +75,7 @@ def compare_voxels(blocks: Iterable[PairedBlock], n_rows: Sequence[int], block_t
 
 
 @dataclass(frozen=True)
-class GroupDifference:
+class _GroupDifference:
     """The mean over `n` subjects of A minus B, its 95 % t interval (NaN for one subject), and sign-flip p of A above B.
 
     `smallest_p` is the lowest p that so many subjects can give: 2^-n.
@@ -111,14 +111,14 @@ class GroupDifference:
         return [numbers, claim]
 
 
-def group_difference(differences: Sequence[float]) -> GroupDifference:
+def group_difference(differences: Sequence[float]) -> _GroupDifference:
     """Return what one difference a subject says of the population of subjects; at least one subject."""
     values = np.asarray(differences, dtype=np.float64)
     n, mean = len(values), float(values.mean())
     half = math.nan
     if n > 1:
         half = float(stats.t.isf(_P / 2, n - 1) * values.std(ddof=1) / math.sqrt(n))
-    return GroupDifference(
+    return _GroupDifference(
         n, mean, mean - half, mean + half, _sign_flip_p(values), 2.0 ** -min(n, _EXACT_UP_TO), int((values > 0).sum())
     )
 

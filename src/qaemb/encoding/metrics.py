@@ -63,7 +63,7 @@ class SubjectScores:
 
 
 @dataclass(frozen=True)
-class Metric:
+class _Metric:
     """One number a subject. `value` returns it; NaN and None: not known.
 
     `title` heads its column in the report's table of scores; without one it is not shown there. `protocols` are those
@@ -124,55 +124,62 @@ def _normalised_r(r: Array, ceiling: Array, reliable: Mask) -> Array:
 
 
 METRICS = (
-    Metric("mean_r", "mean of r over voxels", lambda s: float(s.mean.value)),
-    Metric("r_low", "lower end of the 95 % jackknife interval of `mean_r`", lambda s: float(confidence(s.mean).low)),
-    Metric("r_high", "upper end of the interval", lambda s: float(confidence(s.mean).high)),
-    Metric(
+    _Metric("mean_r", "mean of r over voxels", lambda s: float(s.mean.value)),
+    _Metric("r_low", "lower end of the 95 % jackknife interval of `mean_r`", lambda s: float(confidence(s.mean).low)),
+    _Metric("r_high", "upper end of the interval", lambda s: float(confidence(s.mean).high)),
+    _Metric(
         "mean_ceiling",
         "mean of the ceiling over voxels, on the test stories with repeats",
         lambda s: float(_finite_mean(s.ceiling[np.isfinite(s.ceiling).any(axis=1)])),
         title="ceiling",
     ),
-    Metric(
+    _Metric(
         "share_of_ceiling",
         "mean r over mean ceiling, on the test stories with repeats, over the reliable voxels",
         _share_of_ceiling,
         "percent",
         title="of ceiling",
     ),
-    Metric(
+    _Metric(
         "mean_cc_norm",
         "mean over the reliable voxels of each one's share of its ceiling, `cc_norm`",
         lambda s: float(_finite_mean(s.cc_norm)),
         title="CC_norm",
     ),
-    Metric(
+    _Metric(
         "n_significant",
         "voxels above chance, q < .05; not known where it was not tested",
         _n_significant,
         "thousands",
         title="above chance",
     ),
-    Metric("n_reliable", "voxels whose repeats agree", lambda s: int(s.reliable.sum()), "thousands"),
-    Metric("n_voxels", "voxels", lambda s: len(s.r), "thousands"),
-    Metric("n_nan", "voxels without a score", lambda s: int((~np.isfinite(s.story_r).all(axis=0)).sum()), "thousands"),
-    Metric("share_positive", "share of voxels with r above 0", lambda s: float((s.r > 0).mean()), protocols=("paper",)),
-    Metric(
+    _Metric("n_reliable", "voxels whose repeats agree", lambda s: int(s.reliable.sum()), "thousands"),
+    _Metric("n_voxels", "voxels", lambda s: len(s.r), "thousands"),
+    _Metric(
+        "n_nan",
+        "voxels without a score",
+        lambda s: int((~np.isfinite(s.story_r).all(axis=0)).sum()),
+        "thousands",
+    ),
+    _Metric(
+        "share_positive", "share of voxels with r above 0", lambda s: float((s.r > 0).mean()), protocols=("paper",)
+    ),
+    _Metric(
         "mean_r_top_1_percent",
         "mean r of the best 1 % of voxels",
         lambda s: _mean_of_best(s, 100),
         protocols=("paper",),
     ),
-    Metric(
+    _Metric(
         "mean_r_top_5_percent", "mean r of the best 5 % of voxels", lambda s: _mean_of_best(s, 20), protocols=("paper",)
     ),
-    Metric(
+    _Metric(
         "tuning_r",
         "held-out r inside train, weighted with the components' variance",
         _of_components("mean_tuning_r"),
         protocols=("paper",),
     ),
-    Metric(
+    _Metric(
         "variance_kept",
         "share of the variance that is in the components",
         _of_components("variance_kept"),

@@ -22,7 +22,7 @@ _PENALTIES = tuple(float(10.0**power) for power in (-1, 0, 1, 2, 3))
 
 
 @dataclass(frozen=True)
-class Heads:
+class _Heads:
     """Story -> graded answers float32 (n_trs, questions), the penalty chosen, its mean held-out r over questions."""
 
     values: dict[str, Floats32]
@@ -36,7 +36,7 @@ def fit_heads(
     train: Sequence[str],
     n_folds: int = 5,
     seed: int = 0,
-) -> Heads:
+) -> _Heads:
     """Return graded answers for every story of `embedding`; folds are whole train stories.
 
     The penalty is the one whose values correlate best with the held-out labels. BadInput if there are fewer train
@@ -59,7 +59,7 @@ def fit_heads(
         story: (tried[best][story] if story in tried[best] else rows[story] @ weights).astype(np.float32)
         for story in rows
     }
-    return Heads(values, _PENALTIES[best], scores[best])
+    return _Heads(values, _PENALTIES[best], scores[best])
 
 
 def side_by_side(values: Floats32, offsets: Sequence[int]) -> Floats32:

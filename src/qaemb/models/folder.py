@@ -74,7 +74,7 @@ def make_model(name: str, settings: ModelSettings, folder: Path) -> ModelInfo:
             source=settings.source,
             package=package,
             version=version,
-            digest=model_digest(new),
+            digest=_model_digest(new),
             n_parameters=_count_parameters(new),
         )
         write_json(new / INFO_FILE, asdict(info))
@@ -91,7 +91,7 @@ def read_model_info(folder: Path) -> ModelInfo:
         raise BadInput(f"{folder / INFO_FILE} has the wrong keys; run `qaemb model --model {folder.name}`") from error
 
 
-def model_digest(folder: Path) -> str:
+def _model_digest(folder: Path) -> str:
     """Return one SHA-256 over the names and contents of a model folder's files.
 
     Of config.json the parsed values count, without the versions of the library that wrote it.

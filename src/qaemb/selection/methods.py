@@ -62,7 +62,7 @@ class Subset:
 
 
 @dataclass(frozen=True)
-class Method:
+class _Method:
     """A way to propose sets: of each size (sizes rise), from one training set.
 
     `in_words` says how a set was made, for the provenance of the set that is chosen. `look` is the colour and the style
@@ -177,12 +177,12 @@ def _rising(features: Iterable[int]) -> tuple[int, ...]:
 
 
 METHODS = {
-    "elastic_net": Method(
+    "elastic_net": _Method(
         _elastic_net,
         lambda subset, settings: f"multi-task elastic net (l1_ratio {settings.l1_ratio}, alpha {subset.alpha:.4g})",
         look=("#1b6ca8", "-"),
     ),
-    "stability": Method(
+    "stability": _Method(
         _stability,
         lambda subset, settings: (
             f"stability selection (multi-task elastic net, l1_ratio {settings.l1_ratio}, {settings.n_resamples} halves "
@@ -190,13 +190,13 @@ METHODS = {
         ),
         look=("#c1440e", "-"),
     ),
-    "greedy": Method(
+    "greedy": _Method(
         _greedy, lambda subset, settings: "greedy forward selection on cross-validated r", look=("#3a7d44", "-")
     ),
-    "random": Method(
+    "random": _Method(
         _random, lambda subset, settings: f"drawing at random (seed {settings.seed})", look=("#666666", "--")
     ),
-    "most_frequent": Method(
+    "most_frequent": _Method(
         _most_frequent, lambda subset, settings: "taking the questions most often answered yes", look=("#8a6d3b", "--")
     ),
 }

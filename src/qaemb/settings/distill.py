@@ -121,7 +121,7 @@ class HeadsStudent(StudentSettings):
         return self.finetune and _completed(self.finetune, {"seed": self.seed})
 
 
-class ConditionedStudent(StudentSettings):
+class _ConditionedStudent(StudentSettings):
     """A student that scores any question, with heads beside (`both`) or without."""
 
     kind: Literal["conditioned", "both"]
@@ -145,7 +145,7 @@ def _completed(section: _Part, values: dict[str, Any]) -> _Part:
     return section.model_copy(update={key: values[key] for key in values.keys() - section.model_fields_set})
 
 
-_Student = Annotated[HeadsStudent | ConditionedStudent | LmStudent, Field(discriminator="kind")]
+_Student = Annotated[HeadsStudent | _ConditionedStudent | LmStudent, Field(discriminator="kind")]
 
 
 class DistillSettings(Section):

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from qaemb.settings.base import KindSection, Section
 
 
-class RetrievalSettings(Section):
+class _RetrievalSettings(Section):
     """How the queries of a retrieval set without a split of its own are divided."""
 
     n_folds: int = Field(5, ge=2, description="folds of queries, each tested by what was learnt from the others")
@@ -18,7 +18,7 @@ class RetrievalSettings(Section):
     )
 
 
-class ClassificationSettings(Section):
+class _ClassificationSettings(Section):
     """Linear models of a text's label: on how many questions, and how they are tested."""
 
     sizes: list[int] = Field([1, 2, 5, 10, 20, 30, 50], min_length=1, description="numbers of questions, rising")
@@ -30,7 +30,7 @@ class ClassificationSettings(Section):
     n_explained: int = Field(6, ge=0, description="test texts whose contributions are written")
 
     @model_validator(mode="after")
-    def _sizes_rise(self) -> ClassificationSettings:
+    def _sizes_rise(self) -> _ClassificationSettings:
         if self.sizes != sorted(set(self.sizes)) or self.sizes[0] < 1:
             raise ValueError("`sizes` must rise from 1 or more")
         if self.compared not in self.sizes:
@@ -38,7 +38,7 @@ class ClassificationSettings(Section):
         return self
 
 
-class ClusteringSettings(Section):
+class _ClusteringSettings(Section):
     """k-means on answers, also on answers to questions that are chosen without labels."""
 
     describe: str | None = Field(None, description="a sentence about the data set, such as `messages to a shop`")
@@ -71,21 +71,21 @@ class RetrievalTask(TaskSettings):
     """Which documents answer a query."""
 
     kind: Literal["retrieval"]
-    retrieval: RetrievalSettings = RetrievalSettings()
+    retrieval: _RetrievalSettings = _RetrievalSettings()
 
 
 class ClassificationTask(TaskSettings):
     """Which label a text has."""
 
     kind: Literal["classification"]
-    classification: ClassificationSettings = ClassificationSettings()
+    classification: _ClassificationSettings = _ClassificationSettings()
 
 
 class ClusteringTask(TaskSettings):
     """Which texts belong together."""
 
     kind: Literal["clustering"]
-    clustering: ClusteringSettings = ClusteringSettings()
+    clustering: _ClusteringSettings = _ClusteringSettings()
 
 
 _Task = Annotated[SimilarityTask | RetrievalTask | ClassificationTask | ClusteringTask, Field(discriminator="kind")]

@@ -34,7 +34,7 @@ _FEWEST = 3
 
 
 @dataclass(frozen=True)
-class Pairs:
+class _Pairs:
     """Pairs of texts and how similar people find them (pairs,), on any scale."""
 
     first: list[str]
@@ -54,7 +54,7 @@ class Pairs:
         return np.array(first, np.int64), np.array(second, np.int64)
 
 
-def read_pairs(path: Path) -> Pairs:
+def read_pairs(path: Path) -> _Pairs:
     """Return the pairs of a .csv or .jsonl file (`first`, `second`, `score`) or of a folder that names a package.
 
     BadInput names the file and line that is wrong.
@@ -68,7 +68,7 @@ def read_pairs(path: Path) -> Pairs:
     raise BadInput(f"{path} is no set of pairs; expected a .csv or .jsonl file with {', '.join(_COLUMNS)}")
 
 
-def _pairs(rows: Iterable[tuple[str, dict[str, Any]]], path: Path) -> Pairs:
+def _pairs(rows: Iterable[tuple[str, dict[str, Any]]], path: Path) -> _Pairs:
     first: list[str] = []
     second: list[str] = []
     scores: list[float] = []
@@ -80,7 +80,7 @@ def _pairs(rows: Iterable[tuple[str, dict[str, Any]]], path: Path) -> Pairs:
         scores.append(_score(row.get("score"), place))
     if len(scores) < _FEWEST or len(set(scores)) == 1:
         raise BadInput(f"{path}: {len(scores)} pairs, {len(set(scores))} different scores: too few to rank")
-    return Pairs(first, second, np.array(scores))
+    return _Pairs(first, second, np.array(scores))
 
 
 def _score(value: Any, place: str) -> float:
@@ -93,21 +93,21 @@ def _score(value: Any, place: str) -> float:
     return score
 
 
-def _lee(root: Path) -> Pairs:
+def _lee(root: Path) -> _Pairs:
     texts, similarity = read_lee(root)
     rows, columns = np.triu_indices(len(texts), 1)
-    return Pairs([texts[row] for row in rows], [texts[column] for column in columns], similarity[rows, columns])
+    return _Pairs([texts[row] for row in rows], [texts[column] for column in columns], similarity[rows, columns])
 
 
-def _simlex(root: Path) -> Pairs:
+def _simlex(root: Path) -> _Pairs:
     return _word_pairs(root / "test/test_data/simlex999.txt")
 
 
-def _wordsim(root: Path) -> Pairs:
+def _wordsim(root: Path) -> _Pairs:
     return _word_pairs(root / "test/test_data/wordsim353.tsv")
 
 
-def _word_pairs(path: Path) -> Pairs:
+def _word_pairs(path: Path) -> _Pairs:
     """Return the pairs of a file of two words and a score, separated by tabs, with comments after `#`."""
 
     def rows() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -129,7 +129,7 @@ _COMPARED = (("answers", "tfidf"), ("answers", "bm25"), ("answers", "embedding")
 _TINY = 1e-12
 
 
-def evaluate_similarity(pairs: Pairs, features: Features, settings: SimilarityTask) -> TaskResult:
+def evaluate_similarity(pairs: _Pairs, features: Features, settings: SimilarityTask) -> TaskResult:
     """Return Spearman's rho of every method with the ratings, its interval, differences, and the cognitive load."""
     first, second = pairs.numbers
     measures = _measures(pairs, features)
@@ -180,7 +180,7 @@ def _resampled_pairs(
             yield np.repeat(np.arange(len(first)), times)
 
 
-def _measures(pairs: Pairs, features: Features) -> dict[str, Matrix]:
+def _measures(pairs: _Pairs, features: Features) -> dict[str, Matrix]:
     """Return method -> similarity of each pair (pairs,)."""
     texts = pairs.texts
     rows = features.rows(texts)
@@ -201,7 +201,7 @@ def _measures(pairs: Pairs, features: Features) -> dict[str, Matrix]:
     }
 
 
-def _shared_yes(features: Features, pairs: Pairs) -> Matrix:
+def _shared_yes(features: Features, pairs: _Pairs) -> Matrix:
     """Return how many questions get a yes from both texts of each pair (pairs,)."""
     yes = features.margin > 0
     first, second = features.rows(pairs.first), features.rows(pairs.second)
@@ -223,7 +223,7 @@ def _differences(rho: dict[str, float], sampled: dict[str, list[float]]) -> dict
     return metrics
 
 
-def _note(pairs: Pairs) -> str:
+def _note(pairs: _Pairs) -> str:
     n_texts = len(pairs.texts)
     over = "pairs" if n_texts == 2 * len(pairs.score) else "texts, as pairs share them"
     return f"{len(pairs.score)} pairs of {n_texts} texts; intervals by a bootstrap over {over}"

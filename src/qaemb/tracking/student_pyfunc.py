@@ -35,17 +35,17 @@ _MOVED = {  # former name -> present name of modules that saved models name; an 
 }
 
 
-class OpenStudent(Protocol):
+class _OpenStudent(Protocol):
     """A student that can answer; what `opener(student_folder, model_folder, options)` returns."""
 
     def predict(self, texts: Sequence[str], questions: Sequence[str] | None) -> tuple[list[str], NDArray[np.float32]]:
         """Return names and margins in nats, float32 (texts, names); None asks all questions that it knows."""
 
 
-class StudentPyfunc:
+class _StudentPyfunc:
     """The object behind `mlflow.pyfunc.load_model`."""
 
-    def __init__(self, student: OpenStudent) -> None:
+    def __init__(self, student: _OpenStudent) -> None:
         self._student = student
 
     def predict(self, table: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
@@ -66,7 +66,7 @@ class StudentPyfunc:
         return pd.DataFrame(margins, columns=list(names))
 
 
-def _load_pyfunc(data: str, model_config: Mapping[str, Any] | None = None) -> StudentPyfunc:
+def _load_pyfunc(data: str, model_config: Mapping[str, Any] | None = None) -> _StudentPyfunc:
     """Return the student in a folder written by models.py; MLflow calls this by its name.
 
     BadInput if the model that the student stands on is not there and can't be made, or is another one.
@@ -74,7 +74,7 @@ def _load_pyfunc(data: str, model_config: Mapping[str, Any] | None = None) -> St
     folder, config = Path(data), model_config or {}
     record = read_json(folder / RECORD)
     model = _model_folder(folder / MODEL, record["weights"], str(config.get(MODEL_FOLDER) or ""))
-    return StudentPyfunc(named(record["opener"])(folder / STUDENT, model, record["options"]))
+    return _StudentPyfunc(named(record["opener"])(folder / STUDENT, model, record["options"]))
 
 
 def named(path: str) -> Callable[..., Any]:

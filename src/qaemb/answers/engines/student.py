@@ -65,7 +65,7 @@ class _EncoderAnswerer(Answerer):
         return sum(self.encoder.lengths(new)[0]) if new else 0
 
 
-class ZeroShotAnswerer(_EncoderAnswerer):
+class _ZeroShotAnswerer(_EncoderAnswerer):
     """Answers by similarity."""
 
     @cached_property
@@ -109,7 +109,7 @@ def student_answerer(settings: StudentAnswererSettings, folder: Path) -> Answere
     if settings.dtype != "float32":
         raise BadParameter("engine `student` computes in float32; remove `dtype`")
     if settings.student is None:
-        return ZeroShotAnswerer(settings, folder)
+        return _ZeroShotAnswerer(settings, folder)
     return StudentAnswerer(settings, folder)
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, Valida
 from qaemb.errors import BadParameter
 
 
-class Example(BaseModel):
+class _Example(BaseModel):
     """One worked example (few-shot): a text, a question and the right answer, which begins with its label."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,7 +37,7 @@ class Prompt(BaseModel):
     chat: bool = Field(description="wrap the message in the model's chat template; else it is plain text")
     system: StrictStr | None = None
     pieces: tuple[StrictStr, StrictStr]
-    few_shot: tuple[Example, ...] = ()
+    few_shot: tuple[_Example, ...] = ()
     prefill: StrictStr | None = Field(None, min_length=1, description="what the assistant has already said")
     enable_thinking: StrictBool | None = Field(None, description="handed to chat templates that know this switch")
     yes_label: StrictStr = "Yes"
@@ -149,7 +149,7 @@ def _describe(path: Traversable, error: ValidationError) -> str:
         key = ".".join(str(part) for part in item["loc"])
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
-            fields = Example.model_fields if key.startswith("few_shot.") else Prompt.model_fields
+            fields = _Example.model_fields if key.startswith("few_shot.") else Prompt.model_fields
             lines.append(f"{path}: unknown key `{key}`; there are {', '.join(fields)}")
         elif item["type"] == "string_type":  # what YAML makes of a bare Yes, No or number
             lines.append(f"{path}: {key}: {message}; put it in quotes")

@@ -55,7 +55,7 @@ def save_adapter(model: PeftModel, info: AdapterInfo, folder: Path) -> None:
     write_json(folder / ADAPTER_FILE, asdict(info))
 
 
-def read_adapter_info(folder: Path) -> AdapterInfo:
+def _read_adapter_info(folder: Path) -> AdapterInfo:
     """Return what an adapter belongs to; BadInput names a file that is missing or has the wrong keys."""
     try:
         return AdapterInfo(**read_json(folder / ADAPTER_FILE))
@@ -72,7 +72,7 @@ def merge_adapter(base: Path, adapter: Path, folder: Path, name: str) -> ModelIn
 
     from qaemb.distill.lm.student import load_base
 
-    info = read_adapter_info(adapter)
+    info = _read_adapter_info(adapter)
     _check_base(read_model_info(base), info, adapter)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
         source = Path(temporary)

@@ -53,7 +53,7 @@ def stacked_designs(stories: Mapping[str, Array], delays: Sequence[int]) -> Iter
 
 
 @dataclass(frozen=True)
-class PaperPlan:
+class _PaperPlan:
     """All of a fit that does not depend on the responses; subjects who heard the same train stories share it.
 
     `basis` (columns, r) spans the rows of the train design matrix where it has more columns than rows, else None.
@@ -109,7 +109,7 @@ class ComponentFit:
         )
 
 
-def plan_paper(recording: Recording, settings: EncodeSettings) -> PaperPlan:
+def plan_paper(recording: Recording, settings: EncodeSettings) -> _PaperPlan:
     """Return the plan of a recording.
 
     Memory: at most 2^n_bootstraps matrices (columns, columns) float64, one for each set of draws that hold a row out,
@@ -121,10 +121,10 @@ def plan_paper(recording: Recording, settings: EncodeSettings) -> PaperPlan:
         basis = Spectrum.of_rows(np.vstack([design for _, design in _train_designs(recording)])).vectors
     n_columns = recording.n_columns if basis is None else basis.shape[1]
     moments = partition.features(in_basis(_train_designs(recording), basis), n_columns)
-    return PaperPlan(partition, basis, plan_ridge(moments, partition.held))
+    return _PaperPlan(partition, basis, plan_ridge(moments, partition.held))
 
 
-def fit_paper(recording: Recording, plan: PaperPlan, folder: Path, settings: EncodeSettings) -> SubjectScores:
+def fit_paper(recording: Recording, plan: _PaperPlan, folder: Path, settings: EncodeSettings) -> SubjectScores:
     """Return the scores of one subject; write weights and predictions to `folder` (`open_arrays`) block by block.
 
     Every voxel has a score. Weights and predictions hold the scale of the test responses; predictions their mean, too.
@@ -160,7 +160,7 @@ def fit_paper(recording: Recording, plan: PaperPlan, folder: Path, settings: Enc
     )
 
 
-def _fit_components(recording: Recording, plan: PaperPlan, settings: EncodeSettings) -> ComponentFit:
+def _fit_components(recording: Recording, plan: _PaperPlan, settings: EncodeSettings) -> ComponentFit:
     """Return the model of the subject's response components."""
     train, test = list(recording.train), list(recording.test)
     n_train, n_test = (sum(map(len, stories.values())) for stories in (recording.train, recording.test))
