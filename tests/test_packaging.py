@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Where a package is imported by another name than its own.
 MODULES = {"pyyaml": "yaml", "scikit-learn": "sklearn", "great-expectations": "great_expectations"}
-MODULES |= {"PyStemmer": "Stemmer", "ruamel.yaml": "ruamel", "dvc-s3": "dvc_s3"}
+MODULES |= {"PyStemmer": "Stemmer", "ruamel.yaml": "ruamel", "dvc-s3": "dvc_s3", "pydantic-core": "pydantic_core"}
 
 
 def modules(requirements: list[str]) -> set[str]:
