@@ -35,6 +35,7 @@ NO_RESULT = {
     "answers.spec.*.server.usd_per_million_tokens": "what the plan says about the price",
     "encode.voxel_block": "memory: voxels that are read at once",
     "encode.threads": "speed",
+    "encode.backend": "which library does the sums; scores agree to rounding, and params.yaml need not name it",
 }
 
 _JOB = "the job's matrix and its `spec.json`, which the stage depends on, change with it"

@@ -59,8 +59,8 @@ def fit(size: Size, folder: Path) -> dict[str, float]:
         "plan_seconds": planned - start,
         "seconds": time.perf_counter() - start,
         "peak_gib": peak_gib(),
-        "mean_r_signal": float(np.delete(scores.r[0], np.s_[::5]).mean()),
-        "mean_r_noise": float(scores.r[0, ::5].mean()),
+        "mean_r_signal": float(np.delete(scores.r, np.s_[::5]).mean()),
+        "mean_r_noise": float(scores.r[::5].mean()),
     }
 
 

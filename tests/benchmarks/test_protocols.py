@@ -9,12 +9,12 @@ import pytest
 
 from benchmarks import protocols
 from benchmarks.protocol_variants import DIFFERENCES, PAPER, STRICT, Data, Score, evaluate, noise, read_data
-from qaemb.encoding.fit import _fit_blocks
+from qaemb.encoding.fit import fit_voxels
 from qaemb.encoding.jackknife import Jackknife
 from qaemb.encoding.paper.fit import fit_paper, plan_paper
 from qaemb.encoding.plan import plan_fit
 from qaemb.encoding.recording import Recording, open_recordings
-from qaemb.encoding.results import collect
+from qaemb.encoding.solvers import plain_solver
 from qaemb.features.space import Space, write_space
 from qaemb.files import write_table
 from qaemb.settings import EncodeSettings
@@ -61,10 +61,10 @@ def _features(data: Data) -> dict[str, np.ndarray]:
 
 def test_one_end_is_strict(workspace, data, tmp_path):
     recording, settings = recording_of(workspace, data, STRICT, "strict")
-    blocks = _fit_blocks(recording, plan_fit(recording, settings), settings)
-    expected = collect(recording, blocks, tmp_path, settings)
+    plan = plan_fit(recording, settings)
+    expected = fit_voxels(recording, plan, settings, plain_solver(plan, settings), tmp_path)
     found = evaluate(data, "s", STRICT)
-    np.testing.assert_allclose(found.r, expected.r.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(found.r, expected.r, atol=1e-5)
     np.testing.assert_allclose(found.jackknife.left_out, expected.mean.left_out, atol=1e-5)
 
 

@@ -242,7 +242,7 @@ def test_a_worker_that_no_node_has_room_for(cpus, gpus, capsys):
 
 def test_without_ray_the_error_says_how_to_install_it(models, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(BadParameter, match=r"pip install 'qaemb\[ray\]'"):
+    with pytest.raises(BadParameter, match=r'pip install "\.\[ray\]"'):
         run(Opener(models), tmp_path, "auto")
 
 

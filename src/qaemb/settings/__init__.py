@@ -195,22 +195,10 @@ def describe_errors(path: Path, error: ValidationError, values: Any, section: st
         if item["type"] == "extra_forbidden":
             lines.append(f"{path}: unknown parameter `{key}`; remove it or correct its name")
         elif item["type"] == "union_tag_invalid":
-            lines.append(f"{path}: {key}.kind: `{item['ctx']['tag']}` is none of {item['ctx']['expected_tags']}")
+            tag, kinds = item["ctx"]["tag"], item["ctx"]["expected_tags"]
+            lines.append(f"{path}: {key}.{item['ctx']['discriminator'].strip(chr(39))}: `{tag}` is none of {kinds}")
         elif item["type"] == "union_tag_not_found":
-            lines.append(f"{path}: {key}.kind: Field required")
+            lines.append(f"{path}: {key}.{item['ctx']['discriminator'].strip(chr(39))}: Field required")
         else:
             lines.append(f"{path}: {key + ': ' if key else ''}{item['msg'].removeprefix('Value error, ')}")
     return "\n".join(lines)
-
-
-def _key(values: Any, error: Any) -> str:
-    """Return the dotted key that an error is about: without the names of kinds, which pydantic adds to the place."""
-    parts = []
-    for part in error["loc"]:
-        inside = part in values if isinstance(values, dict) else isinstance(values, list) and isinstance(part, int)
-        if inside or (part is error["loc"][-1] and error["type"] == "missing"):
-            parts.append(str(part))
-            values = values[part] if inside and not (isinstance(values, list) and part >= len(values)) else None
-    if error["type"].startswith("union_tag"):  # the key that says the kind is missing or wrong
-        parts.append(error["ctx"]["discriminator"].strip("'"))
-    return ".".join(parts)

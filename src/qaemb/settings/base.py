@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+_TAGS = ("kind", "engine", "source")
+
 
 class Section(BaseModel):
     """A frozen, checked section; it refuses unknown keys."""
@@ -42,14 +44,16 @@ def key_of(place: tuple[int | str, ...], values: Any) -> str:
     """Return a key of params.yaml as `a.b.c` from the place of an error in its values, as pydantic names it.
 
     Pydantic puts the kind into the place, which is no key: of a section of several kinds it comes first.
+    `_TAGS` are the keys that say the kind.
 
     >>> key_of(("tasks", "mine", "clustering", "seed"), {"tasks": {"mine": {"kind": "clustering", "seed": "x"}}})
     'tasks.mine.seed'
     """
     keys = []
     for part in place:
-        if isinstance(values, Mapping) and values.get("kind") == part:
-            values = {key: value for key, value in values.items() if key != "kind"}
+        tags = [tag for tag in _TAGS if isinstance(values, Mapping) and values.get(tag) == part]
+        if tags:
+            values = {key: value for key, value in values.items() if key not in tags}
             continue
         keys.append(str(part))
         try:
