@@ -16,6 +16,7 @@ from .reachable import Package, Reached, all_keys, stage_function
 pytestmark = pytest.mark.timeout(1500)  # mypy reads the whole package without a cache
 
 ROOT = Path(__file__).parents[1]
+PROFILES = (ROOT / "data" / "profiles").glob("*.yaml")
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 LISTS = ("deps", "params", "outs", "metrics")
 
@@ -145,6 +146,20 @@ def test_code_that_a_stage_depends_on_is_there() -> None:
     for stage in STAGES.values():
         for path in stage.deps:
             assert not path.startswith("src/") or (ROOT / path).exists(), f"{stage.name}: {path}"
+
+
+@pytest.mark.parametrize("file", ["params.yaml", *sorted(f"data/profiles/{path.name}" for path in PROFILES)])
+def test_keys_that_a_stage_depends_on_are_written(file: str) -> None:
+    """DVC refuses a stage whose parameter is not in params.yaml, even where it has a default."""
+    values = yaml.safe_load((ROOT / file).read_text())
+    for stage in STAGES.values():
+        for key in (param for param in stage.params if "*" not in param):
+            section, *names = key.split(".")
+            if section in values or file == "params.yaml":
+                value = values[section]
+                for name in names:
+                    assert name in value, f"{file} lacks {key}, which dvc.yaml lists for {stage.name}"
+                    value = value[name]
 
 
 @pytest.mark.slow
