@@ -99,7 +99,7 @@ _BLOCK_TEXTS = 256
 _SMALLEST_SD = 1e-6
 
 
-class QAEmbedder(TransformerMixin, BaseEstimator):
+class QAEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # without types
     """Embeds texts by the answers to yes/no questions: one named feature a question.
 
     `questions`: a set that comes with qaemb (`core`, `full`, ...), or questions of your own, as a list or, with names

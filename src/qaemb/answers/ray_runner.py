@@ -119,7 +119,7 @@ class _BlockWorker:
         grid, block = self._task.grid, self._task.blocks[number]
         if block_name(*grid.ids(block)) in self._present.now():
             return 0, 0
-        if not self._begin(number):
+        if not self._begin(number):  # type: ignore[no-untyped-call]
             return 0, 0  # the driver finds that it is lacking
         return block.n_cells, answer_block(self._answerer, self._store, grid, block)
 

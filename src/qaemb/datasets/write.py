@@ -180,7 +180,7 @@ def _write_voxels(source: Source, split: _Split, folder: Path) -> None:
         write_table(folder / "voxels.parquet", voxels.astype({"voxel": np.int32, "vertex": np.int32}))
 
 
-def _write_responses(source: Source, split: _Split, subject: str, path: Path, bar: tqdm) -> dict[str, Any]:
+def _write_responses(source: Source, split: _Split, subject: str, path: Path, bar: tqdm[Any]) -> dict[str, Any]:
     import h5py
 
     missing, repeats, has_nan, first = [], {}, None, ""

@@ -96,7 +96,7 @@ def _read_text(path: Path, keys: set[bytes]) -> tuple[dict[bytes, Floats32], int
         raise BadInput(f"{path} can't be unpacked ({error}); fetch it again") from error
 
 
-def _with_progress(stream: Iterable[bytes], raw: IO[bytes], bar: tqdm) -> Iterator[bytes]:
+def _with_progress(stream: Iterable[bytes], raw: IO[bytes], bar: tqdm[Any]) -> Iterator[bytes]:
     """Yield lines and move the bar to where the file has been read to."""
     for number, line in enumerate(stream):
         if number % _LINES == 0:

@@ -50,10 +50,9 @@ def key_of(place: tuple[int | str, ...], values: Any) -> str:
     'tasks.mine.seed'
     """
     keys = []
-    for part in place:
-        tags = [tag for tag in _TAGS if isinstance(values, Mapping) and values.get(tag) == part]
-        if tags:
-            values = {key: value for key, value in values.items() if key not in tags}
+    for number, part in enumerate(place):
+        if isinstance(values, Mapping) and _is_kind(part, place[number + 1 :], values):
+            values = {key: value for key, value in values.items() if key not in _TAGS}
             continue
         keys.append(str(part))
         try:
@@ -61,6 +60,16 @@ def key_of(place: tuple[int | str, ...], values: Any) -> str:
         except (KeyError, IndexError, TypeError):
             values = None
     return ".".join(keys)
+
+
+def _is_kind(part: int | str, rest: tuple[int | str, ...], values: Mapping[Any, Any]) -> bool:
+    """Return whether a part of a place is the kind of the section `values`, not a key of the same name in it."""
+    if part not in [values.get(tag) for tag in _TAGS]:
+        return False
+    if part not in values or not rest:
+        return part not in values
+    inner = values[part]
+    return rest[0] == part or (rest[0] in values and not (isinstance(inner, Mapping) and rest[0] in inner))
 
 
 class Kinds(Section):
