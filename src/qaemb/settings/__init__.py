@@ -192,13 +192,14 @@ def describe_errors(path: Path, error: ValidationError, values: Any, section: st
     lines = []
     for item in error.errors():
         key = (section + key_of(item["loc"], values)).removesuffix(".")
+        tag_key = item.get("ctx", {}).get("discriminator", "").strip("'")
         if item["type"] == "extra_forbidden":
             lines.append(f"{path}: unknown parameter `{key}`; remove it or correct its name")
         elif item["type"] == "union_tag_invalid":
             tag, kinds = item["ctx"]["tag"], item["ctx"]["expected_tags"]
-            lines.append(f"{path}: {key}.{item['ctx']['discriminator'].strip(chr(39))}: `{tag}` is none of {kinds}")
+            lines.append(f"{path}: {key}.{tag_key}: `{tag}` is none of {kinds}")
         elif item["type"] == "union_tag_not_found":
-            lines.append(f"{path}: {key}.{item['ctx']['discriminator'].strip(chr(39))}: Field required")
+            lines.append(f"{path}: {key}.{tag_key}: Field required")
         else:
             lines.append(f"{path}: {key + ': ' if key else ''}{item['msg'].removeprefix('Value error, ')}")
     return "\n".join(lines)
